@@ -1,0 +1,7 @@
+//! A NOR flash chip that loses power on command, a model of Espressif's second-stage bootloader, and
+//! an explorer that tries every power cut of an over-the-air update.
+#![deny(missing_docs)]
+
+pub mod bootloader;
+pub mod flash;
+pub mod synthetic;

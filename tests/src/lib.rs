@@ -1,0 +1,1 @@
+//! End-to-end and differential tests that cross the crates of the workspace.

@@ -3,5 +3,9 @@
 #![deny(missing_docs)]
 
 pub mod bootloader;
+pub mod explore;
+pub mod firmware;
 pub mod flash;
+pub mod layout;
+pub mod subject;
 pub mod synthetic;

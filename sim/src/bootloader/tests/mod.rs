@@ -1,0 +1,9 @@
+//! Boot selection in the notation `[sector 0 | sector 1]`, each `sequence/STATE` or `-`.
+
+mod anti_rollback;
+mod device;
+mod pins;
+mod power_cuts;
+mod selection;
+
+use device::{Device, factory_and_slots, slots};

@@ -1,0 +1,23 @@
+//! Exploration of every power cut.
+//!
+//! A *power-on state* is what flash holds when power returns. From each the bootloader and the subject
+//! run once; at every flash operation of either, power is cut in every way that the fault profile
+//! allows, and what remains is the next power-on state. The search is breadth first by the number of
+//! cuts and ends when no new state appears: then *any* number of cuts in *any* order was covered.
+
+mod cycle;
+mod hazard;
+mod outcome;
+mod report;
+mod search;
+mod spec;
+mod state;
+mod world;
+
+pub use cycle::{Action, Cut, Cycle, Writer};
+pub use hazard::Hazard;
+pub use report::{Counterexample, Finding, Progress, Report};
+pub use search::{Limits, explore};
+pub use spec::{Booted, Broken, Invariant, Spec, Trial, What};
+pub use state::{Content, Contents, State};
+pub use world::{AppRun, BootRun, CallRun, World, WorldError};

@@ -1,0 +1,181 @@
+//! What a cut in one flash operation can lead to.
+
+use super::state::{Content, Contents};
+use super::world::World;
+use crate::flash::fault::{FaultProfile, Tear, Watch, crash_states};
+use crate::flash::{Digest, Operation, Recorded};
+use ota_core::otadata::{self, SelectEntry, State as OtaState};
+use ota_core::partition::Region;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::rc::Rc;
+
+/// State words that readers of a select entry tell apart.
+const DICTIONARY: [u32; 5] = [
+    OtaState::NEW.0,
+    OtaState::PENDING_VERIFY.0,
+    OtaState::VALID.0,
+    OtaState::INVALID.0,
+    OtaState::ABORTED.0,
+];
+
+/// What is different after a cut, in the form that a [`State`](super::State) keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Change {
+    /// The select entries are these.
+    Entries([SelectEntry; 2]),
+    /// The application partition of this number holds that.
+    Content(usize, Content),
+    /// Nothing that anybody reads.
+    Nothing,
+}
+
+/// One outcome of a cut.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    pub(super) change: Change,
+    /// The simplest tear that leads to it.
+    pub(super) tear: Tear,
+    /// A well-formed entry is left in a state that was neither there before nor meant.
+    pub(super) torn_state: bool,
+}
+
+/// All outcomes of a cut in one operation, each once.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes {
+    pub(super) distinct: Vec<Outcome>,
+    /// Crash states that were looked at.
+    pub(super) torn: u64,
+    /// The contents that a large operation leaves were sampled.
+    pub(super) sampled: bool,
+}
+
+/// Finds the outcomes of cuts. The same operation on the same contents has the same outcomes, so they
+/// are remembered by the digest of the partition before and the operation.
+#[derive(Debug)]
+pub(super) struct Cuts<'w> {
+    world: &'w World<'w>,
+    profile: FaultProfile,
+    watched: Vec<Range<u32>>,
+    /// `None` to work them out every time.
+    known: Option<HashMap<(Digest, Operation), Rc<Outcomes>>>,
+}
+
+impl<'w> Cuts<'w> {
+    pub(super) fn new(world: &'w World<'w>, profile: FaultProfile, remember: bool) -> Self {
+        let fields = |index: u32| {
+            let start = world.layout.apps().otadata().offset + index * otadata::SECTOR_SIZE;
+            // The label in between is read by nobody.
+            [start..start + 4, start + 24..start + 32]
+        };
+        let watched = [fields(0), fields(1)].concat();
+        Self { world, profile, watched, known: remember.then(HashMap::new) }
+    }
+
+    /// The outcomes of a cut in `recorded`.
+    pub(super) fn outcomes(&mut self, recorded: &Recorded) -> Rc<Outcomes> {
+        let place = self.place(recorded);
+        let Some(known) = &mut self.known else {
+            return Rc::new(self.work_out(recorded, place));
+        };
+        let digest = match place {
+            Some((_, region)) => recorded.before.digest(region.offset..region.offset + region.size),
+            None => recorded.before.digest_all(),
+        };
+        let key = (digest, recorded.operation.clone());
+        if let Some(outcomes) = known.get(&key) {
+            return outcomes.clone();
+        }
+        let outcomes = Rc::new(self.work_out(recorded, place));
+        if let Some(known) = &mut self.known {
+            known.insert(key, outcomes.clone());
+        }
+        outcomes
+    }
+
+    /// The partition that an operation lies in: otadata, or an application partition by number.
+    fn place(&self, recorded: &Recorded) -> Option<(Option<usize>, Region)> {
+        let range = recorded.operation.range(self.world.part.capacity);
+        let inside = |region: &Region| {
+            region.offset <= range.start
+                && u64::from(range.end) <= region.end().map_or(0, u64::from)
+        };
+        let otadata = self.world.layout.apps().otadata();
+        if inside(&otadata) {
+            return Some((None, otadata));
+        }
+        self.world
+            .partitions()
+            .enumerate()
+            .find_map(|(index, region)| region.filter(inside).map(|region| (Some(index), region)))
+    }
+
+    fn work_out(&self, recorded: &Recorded, place: Option<(Option<usize>, Region)>) -> Outcomes {
+        let otadata = matches!(place, Some((None, _)));
+        // Of an image only the verdict counts, so its torn contents are represented by a few.
+        let mut profile = self.profile;
+        if !otadata {
+            profile.exhaustive_words = 0;
+        }
+        let watch = Watch { ranges: &self.watched, dictionary: &DICTIONARY };
+        let states = crash_states(&recorded.before, &recorded.operation, &profile, &watch)
+            .expect("a recorded operation fits the memory that it was recorded on");
+        let mut outcomes =
+            Outcomes { sampled: otadata && !states.exhaustive(), ..Outcomes::default() };
+        let before = self.world.raw_entries(&recorded.before);
+        let after = self.world.raw_entries(&recorded.after);
+        let mut seen = HashSet::new();
+        for crash in states {
+            outcomes.torn += 1;
+            let mut torn_state = false;
+            let change = match place {
+                Some((None, _)) => {
+                    let torn = self.world.raw_entries(&crash.memory);
+                    if (0..2).any(|i| forged(&torn[i], &before[i], &after[i])) {
+                        continue;
+                    }
+                    torn_state = (0..2)
+                        .any(|i| torn[i].crc_ok() && torn[i] != before[i] && torn[i] != after[i]);
+                    Change::Entries(self.world.entries(&crash.memory))
+                }
+                Some((Some(index), region)) => {
+                    Change::Content(index, self.world.content(&crash.memory, region))
+                }
+                None => Change::Nothing,
+            };
+            if seen.insert((change, torn_state)) {
+                outcomes.distinct.push(Outcome { change, tear: crash.tear, torn_state });
+            }
+        }
+        outcomes
+    }
+}
+
+impl Change {
+    /// The entries and contents after the change.
+    pub(super) fn apply(
+        self,
+        entries: [SelectEntry; 2],
+        contents: &Contents,
+    ) -> ([SelectEntry; 2], Contents) {
+        let mut contents = *contents;
+        match self {
+            Self::Entries(entries) => (entries, contents),
+            Self::Content(index, content) => {
+                contents[index] = content;
+                (entries, contents)
+            }
+            Self::Nothing => (entries, contents),
+        }
+    }
+}
+
+/// Whether a torn operation made a well-formed entry out of two words that do not belong together.
+///
+/// For a random pair the odds are 1 in 2^32. The one pair that could come about without luck is a
+/// sequence number of all zeros under a CRC of all ones; it would take an erase that stops with one
+/// word done and the other not begun.
+fn forged(torn: &SelectEntry, before: &SelectEntry, after: &SelectEntry) -> bool {
+    let pair = (torn.seq, torn.crc);
+    torn.crc_ok() && pair != (before.seq, before.crc) && pair != (after.seq, after.crc)
+}

@@ -1,0 +1,70 @@
+//! What an exploration found.
+
+use super::cycle::{Cycle, Writer};
+use super::hazard::Hazard;
+use super::spec::{Invariant, What};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A way in which an invariant breaks. One counterexample is kept for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// The invariant.
+    pub invariant: Invariant,
+    /// The known weakness behind it, if it is recognised.
+    pub hazard: Option<Hazard>,
+    /// Whose flash operation a cut must hit. With the bootloader, update code cannot prevent it: the
+    /// same exploration with cuts in the application alone does not have the finding.
+    pub during: Writer,
+}
+
+/// A sequence of power cycles that breaks an invariant.
+#[derive(Clone, Debug)]
+pub struct Counterexample {
+    /// What it shows.
+    pub finding: Finding,
+    /// How it shows.
+    pub what: What,
+    /// The power cycles; the invariant breaks in the last one.
+    pub cycles: Vec<Cycle>,
+}
+
+impl Counterexample {
+    /// Number of power cuts.
+    pub fn cuts(&self) -> usize {
+        self.cycles.iter().filter(|cycle| cycle.cut.is_some()).count()
+    }
+}
+
+/// How far an exploration is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Distinct states met.
+    pub states: u64,
+    /// States met, but not yet run.
+    pub pending: u64,
+    /// Crash states tried, before duplicates are dropped.
+    pub torn: u64,
+    /// Places at which power was cut: flash operations, summed over all runs.
+    pub cut_points: u64,
+}
+
+/// The result of an exploration.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Flash operations of one undisturbed update.
+    pub operations: u64,
+    /// Totals.
+    pub progress: Progress,
+    /// Most cuts on the way to a new state.
+    pub deepest: u32,
+    /// No state was left unexplored, and no torn outcome was thinned out: any number of cuts is
+    /// covered.
+    pub complete: bool,
+    /// Large operations had their torn contents represented by samples.
+    pub sampled_contents: bool,
+    /// One counterexample of each kind, those with the fewest cuts first.
+    pub counterexamples: Vec<Counterexample>,
+    /// Time taken.
+    pub elapsed: Duration,
+}

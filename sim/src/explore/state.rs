@@ -1,0 +1,168 @@
+//! The states of a device, as far as anything that runs on it can tell them apart.
+//!
+//! # What is abstracted, and why that is sound
+//! A [`State`] stands for all flash contents that make the bootloader and the subject do the same:
+//! - **Sequence numbers** count from 1 to a few. Both sides only compare them, take them modulo the
+//!   number of slots and add to them, so taking the same multiple of that number off both entries
+//!   changes nothing. (The end of the range is tested apart.)
+//! - **Label** and the rest of an otadata sector are read by nobody.
+//! - **An entry with a wrong CRC** keeps its state and whether it is blank; its other bits are not
+//!   told apart.
+//! - **A partition that holds no image that verifies** counts as full of zeros. The bootloader only
+//!   learns that it does not verify. Update code erases before it programs; on zeros, code that did not
+//!   would fail.
+//! - **Wear** is checked for each call and not part of the state.
+//!
+//! States are compared field by field, not by a digest. Partition contents are identified by the
+//! 128-bit BLAKE3 digest of their bytes, conditions of the cells included.
+
+use super::spec::Spec;
+use super::world::World;
+use crate::firmware::FirmwareId;
+use crate::flash::{Memory, SECTOR_SIZE};
+use crate::layout::TABLE_OFFSET;
+use ota_core::otadata::{self, ENTRY_SIZE, SelectEntry, State as OtaState};
+use ota_core::partition::{Region, Slot};
+
+/// What an application partition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Content {
+    /// There is no such partition.
+    Absent,
+    /// Nothing that verifies.
+    Junk,
+    /// Something that verifies and is none of the images.
+    Unknown,
+    /// This firmware.
+    Firmware(FirmwareId),
+}
+
+/// What the application partitions hold: factory, then the slots.
+pub type Contents = [Content; 1 + Slot::MAX];
+
+/// A class of devices that behave alike; see the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    /// The select entries.
+    pub entries: [SelectEntry; 2],
+    /// The application partitions.
+    pub contents: Contents,
+    /// What the application's side expects.
+    pub spec: Spec,
+    /// Security version in eFuse.
+    pub secure_version: u32,
+    /// Power has failed during a write of the bootloader, and no image has been confirmed since.
+    pub bootloader_cut: bool,
+}
+
+impl World<'_> {
+    /// The state of a new device: the first firmware in factory or slot 0.
+    pub fn initial(&self) -> State {
+        let mut memory = self.memory_with(&[Content::Absent; 1 + Slot::MAX]);
+        if let Some(region) = self.partitions().flatten().next() {
+            memory.set(region.offset, &self.firmware[0].bytes);
+        }
+        memory.set(self.layout.apps().otadata().offset, self.layout.otadata());
+        State {
+            entries: self.entries(&memory),
+            contents: self.contents(&memory),
+            spec: Spec::new(0),
+            secure_version: 0,
+            bootloader_cut: false,
+        }
+    }
+
+    /// Both select entries of `memory`, in the form that a [`State`] keeps.
+    pub(super) fn entries(&self, memory: &Memory) -> [SelectEntry; 2] {
+        let count = self.layout.apps().slots().len() as u32;
+        canonical(self.raw_entries(memory), count)
+    }
+
+    /// Both select entries of `memory`.
+    pub fn raw_entries(&self, memory: &Memory) -> [SelectEntry; 2] {
+        let offset = self.layout.apps().otadata().offset;
+        [0, 1].map(|index| {
+            let mut bytes = [0; ENTRY_SIZE];
+            memory.read(offset + index * otadata::SECTOR_SIZE, &mut bytes);
+            SelectEntry::parse(&bytes)
+        })
+    }
+
+    /// What the application partitions hold.
+    pub(super) fn contents(&self, memory: &Memory) -> Contents {
+        let mut contents = [Content::Absent; 1 + Slot::MAX];
+        for (content, region) in contents.iter_mut().zip(self.partitions()) {
+            if let Some(region) = region {
+                *content = self.content(memory, region);
+            }
+        }
+        contents
+    }
+
+    /// Flash contents that a state stands for.
+    pub fn memory(&self, state: &State) -> Memory {
+        let mut memory = self.memory_with(&state.contents);
+        let offset = self.layout.apps().otadata().offset;
+        for (index, entry) in (0..).zip(&state.entries) {
+            memory.set(offset + index * otadata::SECTOR_SIZE, &entry.emit());
+        }
+        memory
+    }
+
+    fn memory_with(&self, contents: &Contents) -> Memory {
+        if let Some(memory) = self.shipped.borrow().get(contents) {
+            return memory.clone();
+        }
+        let mut memory = Memory::erased(self.part.capacity);
+        memory.set(TABLE_OFFSET, self.layout.table());
+        for (content, region) in contents.iter().zip(self.partitions()) {
+            let Some(region) = region else { continue };
+            match content {
+                Content::Firmware(id) => {
+                    memory.set(region.offset, &self.firmware[usize::from(*id)].bytes);
+                }
+                Content::Junk | Content::Unknown => {
+                    memory.set(region.offset, &vec![0; self.dirty_size(region)]);
+                }
+                Content::Absent => {}
+            }
+        }
+        self.shipped.borrow_mut().insert(*contents, memory.clone());
+        memory
+    }
+
+    /// How much of a partition without an image is zeros: as much as any image covers.
+    fn dirty_size(&self, region: Region) -> usize {
+        let longest = self.firmware.iter().map(|firmware| firmware.bytes.len()).max().unwrap_or(0);
+        longest.next_multiple_of(SECTOR_SIZE).min(region.size as usize)
+    }
+}
+
+/// A state value that none of the named ones is.
+const ODD: OtaState = OtaState(0x5A);
+
+/// Any wrong CRC.
+const WRONG_CRC: u32 = 0;
+
+fn canonical(entries: [SelectEntry; 2], slot_count: u32) -> [SelectEntry; 2] {
+    let counted = |entry: &&SelectEntry| {
+        entry.crc_ok() && entry.seq != 0 && entry.seq != SelectEntry::SEQ_BLANK
+    };
+    let least = entries.iter().filter(counted).map(|entry| entry.seq).min().unwrap_or(1);
+    let surplus = (least - 1) / slot_count * slot_count;
+    entries.map(|entry| {
+        let state = if entry.state.is_odd() { ODD } else { entry.state };
+        if counted(&&entry) {
+            return SelectEntry::new(entry.seq - surplus, state);
+        }
+        if entry.crc_ok() {
+            return SelectEntry::new(entry.seq, state);
+        }
+        let blank = SelectEntry { label: [0xFF; 20], state, ..entry };
+        if blank == SelectEntry::BLANK {
+            return blank;
+        }
+        let seq = if entry.seq == SelectEntry::SEQ_BLANK { entry.seq } else { 1 };
+        SelectEntry { seq, crc: WRONG_CRC, ..blank }
+    })
+}

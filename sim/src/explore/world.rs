@@ -1,0 +1,263 @@
+//! What stays the same during an exploration, and how one power cycle runs in it.
+
+use super::cycle::Action;
+use super::state::{Content, Contents};
+use crate::bootloader::{Boot, BootInput, Bootloader, Event, ImageCheck};
+use crate::firmware::{Firmware, FirmwareId};
+use crate::flash::{Chip, Digest, Driver, Memory, Part, Recorded};
+use crate::layout::{Layout, TABLE_OFFSET};
+use crate::subject::{Call, Device, Failure, Subject};
+use ota_core::image::{self, ImageInfo, Requirements};
+use ota_core::partition::{App, Region};
+use ota_core::table::BootTable;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// A device, its firmware images and the update code on it.
+#[derive(Debug)]
+pub struct World<'a> {
+    /// The partitions.
+    pub layout: &'a Layout,
+    /// The bootloader.
+    pub bootloader: Bootloader,
+    /// What the update code demands of an image. The bootloader demands the same, but for
+    /// [`strict`](Requirements::strict).
+    pub requirements: Requirements,
+    /// The images: the first is what the device leaves the factory with; the others are offered as
+    /// updates, in turn.
+    pub firmware: &'a [Firmware],
+    /// The update code under test.
+    pub subject: &'a dyn Subject,
+    /// The flash part.
+    pub part: Part,
+    table: BootTable,
+    verdicts: Verdicts,
+    pub(super) shipped: RefCell<HashMap<Contents, Memory>>,
+}
+
+/// Why a device cannot be explored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorldError {
+    /// The bootloader refuses the partition table.
+    #[error("the bootloader refuses the partition table: {0}")]
+    Table(String),
+    /// An image does not fit.
+    #[error("image {name} has {length} bytes, the smallest slot of {layout} only {available}")]
+    TooLarge {
+        /// The image.
+        name: String,
+        /// Its length in bytes.
+        length: u32,
+        /// The layout.
+        layout: String,
+        /// Bytes in the smallest slot.
+        available: u32,
+    },
+    /// There must be an update.
+    #[error("at least two images are needed: one to start from and one to update to")]
+    TooFewImages,
+}
+
+/// What a run of the bootloader did.
+#[derive(Debug)]
+pub struct BootRun {
+    /// What it came to.
+    pub boot: Boot,
+    /// Every step, if asked for.
+    pub events: Vec<Event>,
+    /// Its flash operations.
+    pub recorded: Vec<Recorded>,
+    /// Flash afterwards.
+    pub memory: Memory,
+}
+
+/// What a call of the application did.
+#[derive(Debug)]
+pub struct CallRun {
+    /// Which call.
+    pub call: Call,
+    /// What it reported.
+    pub result: Result<(), Failure>,
+    /// Its operations, as a range of all operations of the application in this power cycle.
+    pub operations: Range<usize>,
+    /// Flash afterwards.
+    pub memory: Memory,
+}
+
+/// What the application did in a power cycle.
+#[derive(Debug)]
+pub struct AppRun {
+    /// The calls, in order; the last one may have failed.
+    pub calls: Vec<CallRun>,
+    /// All flash operations.
+    pub recorded: Vec<Recorded>,
+}
+
+impl<'a> World<'a> {
+    /// Puts `subject` on a device.
+    ///
+    /// # Errors
+    /// [`WorldError`] when image, layout and bootloader do not go together.
+    pub fn new(
+        layout: &'a Layout,
+        bootloader: Bootloader,
+        requirements: Requirements,
+        firmware: &'a [Firmware],
+        subject: &'a dyn Subject,
+        part: Part,
+    ) -> Result<Self, WorldError> {
+        if firmware.len() < 2 {
+            return Err(WorldError::TooFewImages);
+        }
+        let apps = layout.apps();
+        let partitions = apps.slots().iter().copied().chain(apps.factory());
+        let available = partitions.map(|region| region.size).min().unwrap_or(0);
+        if let Some(image) = firmware.iter().find(|image| image.info.len > available) {
+            return Err(WorldError::TooLarge {
+                name: image.name.clone(),
+                length: image.info.len,
+                layout: layout.name().into(),
+                available,
+            });
+        }
+        let mut memory = Memory::erased(part.capacity);
+        memory.set(TABLE_OFFSET, layout.table());
+        let mut chip = Chip::with_memory(part, memory);
+        let chip_size = bootloader.generation.chip_size(bootloader.spi_size);
+        let table = BootTable::load(&mut chip, TABLE_OFFSET, chip_size, bootloader.generation)
+            .map_err(|error| WorldError::Table(error.to_string()))?;
+        let verdicts = Verdicts::new(Requirements { strict: false, ..requirements });
+        Ok(Self {
+            layout,
+            bootloader,
+            requirements,
+            firmware,
+            subject,
+            part,
+            table,
+            verdicts,
+            shipped: RefCell::default(),
+        })
+    }
+
+    /// The firmware that is offered to a device that runs `running`.
+    pub fn offered(&self, running: FirmwareId) -> FirmwareId {
+        let first_update = usize::from(self.layout.apps().factory().is_some());
+        let next = usize::from(running) + 1;
+        (if next < self.firmware.len() { next } else { first_update }) as FirmwareId
+    }
+
+    /// The application partitions in the order of [`Contents`].
+    pub(super) fn partitions(&self) -> impl Iterator<Item = Option<Region>> + '_ {
+        let apps = self.layout.apps();
+        std::iter::once(apps.factory()).chain(apps.slots().iter().copied().map(Some))
+    }
+
+    /// What a partition holds as the bootloader sees it.
+    pub(super) fn content(&self, memory: &Memory, region: Region) -> Content {
+        let chip = || Chip::with_memory(self.part, memory.clone());
+        let Some(info) = self.verdicts.verdict(memory, region, chip) else {
+            return Content::Junk;
+        };
+        let same = |firmware: &Firmware| {
+            firmware.info.len == info.len
+                && firmware.info.digest == info.digest
+                && memory.to_vec(region.offset..region.offset + info.len) == *firmware.bytes
+        };
+        match self.firmware.iter().position(same) {
+            Some(id) => Content::Firmware(id as FirmwareId),
+            None => Content::Unknown,
+        }
+    }
+
+    /// Runs the bootloader on `memory` and records its flash operations.
+    pub fn boot(&self, memory: Memory, secure_version: u32, explain: bool) -> BootRun {
+        let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::ESP_IDF_BOOTLOADER);
+        chip.record();
+        let mut events = Vec::new();
+        let input = BootInput { secure_version, ..BootInput::default() };
+        let mut images = &self.verdicts;
+        let boot = self
+            .bootloader
+            .run_with_table(&self.table, &mut chip, &mut images, input, |event| {
+                if explain {
+                    events.push(event);
+                }
+            })
+            .expect("power stays on while operations are recorded");
+        let recorded = chip.take_recording();
+        BootRun { boot, events, recorded, memory: chip.into_memory() }
+    }
+
+    /// Runs the application of a power cycle and records its flash operations. It stops after the
+    /// first call that fails.
+    pub fn act(&self, memory: Memory, running: App, action: Action) -> AppRun {
+        let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::PAGES);
+        chip.record();
+        let mut calls: Vec<CallRun> = Vec::new();
+        for &call in action.calls() {
+            let start = chip.operations() as usize;
+            let device = Device {
+                chip: &mut chip,
+                layout: self.layout,
+                requirements: &self.requirements,
+                running,
+                rollback: self.bootloader.rollback,
+            };
+            let result = match (call, action) {
+                (Call::Startup, _) => self.subject.startup(device),
+                (Call::Confirm, _) => self.subject.confirm(device),
+                (Call::Reject, _) => self.subject.reject(device),
+                (Call::Update, Action::Update(id)) => {
+                    self.subject.update(device, &self.firmware[usize::from(id)].bytes)
+                }
+                (Call::Update, _) => Ok(()),
+                (Call::SelectFactory, _) => self.subject.select_factory(device),
+            };
+            let failed = result.is_err();
+            let operations = start..chip.operations() as usize;
+            calls.push(CallRun { call, result, operations, memory: chip.memory().clone() });
+            if failed {
+                break;
+            }
+        }
+        AppRun { calls, recorded: chip.take_recording() }
+    }
+}
+
+/// Remembers what verification said of contents, by their digest: the same bytes verify alike.
+#[derive(Debug)]
+struct Verdicts {
+    requirements: Requirements,
+    known: RefCell<HashMap<(u32, Digest), Option<ImageInfo>>>,
+}
+
+impl Verdicts {
+    fn new(requirements: Requirements) -> Self {
+        Self { requirements, known: RefCell::default() }
+    }
+
+    fn verdict(
+        &self,
+        memory: &Memory,
+        region: Region,
+        chip: impl FnOnce() -> Chip,
+    ) -> Option<ImageInfo> {
+        let range = region.offset..region.offset + region.size;
+        let key = (region.offset, memory.digest(range));
+        if let Some(&known) = self.known.borrow().get(&key) {
+            return known;
+        }
+        let verdict = image::verify(&mut chip(), region, &self.requirements).ok();
+        self.known.borrow_mut().insert(key, verdict);
+        verdict
+    }
+}
+
+impl ImageCheck<Chip> for &Verdicts {
+    fn check(&mut self, chip: &mut Chip, region: Region) -> Option<ImageInfo> {
+        let memory = chip.memory().clone();
+        self.verdict(&memory, region, || Chip::with_memory(*chip.part(), memory.clone()))
+    }
+}

@@ -1,0 +1,137 @@
+//! Partition layouts of the devices that are explored.
+
+use esp_idf_part::PartitionTable as Csv;
+use ota_core::SliceFlash;
+use ota_core::table::{AppLayout, PartitionTable};
+use std::fmt;
+
+/// Where ESP-IDF puts the partition table unless told otherwise, in bytes.
+pub const TABLE_OFFSET: u32 = ota_core::table::DEFAULT_OFFSET;
+
+/// A partition table that an update session accepts.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    name: String,
+    table: Vec<u8>,
+    apps: AppLayout,
+    otadata: Vec<u8>,
+}
+
+/// What is wrong with a partition table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LayoutError(String);
+
+/// A layout that comes with the program.
+struct Stock {
+    name: &'static str,
+    csv: &'static str,
+    /// What a new device holds in otadata; erased where shorter.
+    otadata: &'static [u8],
+}
+
+const STOCK: [Stock; 4] = [
+    Stock { name: "factory-2-slots", csv: include_str!("../fixtures/two_ota.csv"), otadata: &[] },
+    Stock {
+        name: "2-slots",
+        csv: include_str!("../fixtures/two_ota_no_factory.csv"),
+        otadata: &[],
+    },
+    Stock { name: "3-slots", csv: include_str!("../fixtures/three_ota.csv"), otadata: &[] },
+    Stock { name: "arduino", csv: include_str!("../fixtures/arduino.csv"), otadata: &BOOT_APP0 },
+];
+
+/// The otadata contents that Arduino flashes with every upload (`boot_app0.bin`): sequence number 1 in
+/// the first sector, and 0 in the second, which makes a valid entry of an erased sector.
+const BOOT_APP0: [u8; 0x1004] = {
+    let mut bytes = [0xFF; 0x1004];
+    let first = [1, 0, 0, 0];
+    let crc = [0x9A, 0x98, 0x43, 0x47];
+    let mut i = 0;
+    while i < 4 {
+        bytes[i] = first[i];
+        bytes[28 + i] = crc[i];
+        bytes[0x1000 + i] = 0;
+        i += 1;
+    }
+    bytes
+};
+
+/// The stock layouts are for chips of 4 MB.
+const STOCK_CAPACITY: u32 = 0x40_0000;
+
+impl Layout {
+    /// The layouts that come with the program: factory and two slots, two slots, three slots, and
+    /// Arduino's default with its `boot_app0` contents of otadata.
+    pub fn stock() -> Vec<Self> {
+        STOCK
+            .iter()
+            .map(|stock| {
+                let mut layout = Self::from_csv(stock.name, stock.csv, STOCK_CAPACITY)
+                    .expect("the stock layouts are valid");
+                layout.otadata = stock.otadata.to_vec();
+                layout
+            })
+            .collect()
+    }
+
+    /// Reads a partition table in ESP-IDF's CSV format for a chip of `capacity` bytes.
+    ///
+    /// # Errors
+    /// What is wrong, in words; with the line where the parser knows it.
+    pub fn from_csv(
+        name: impl Into<String>,
+        csv: &str,
+        capacity: u32,
+    ) -> Result<Self, LayoutError> {
+        let words = |error: &dyn fmt::Display| LayoutError(error.to_string());
+        let table = Csv::try_from_str(csv).map_err(|error| words(&error))?;
+        let table = table.to_bin().map_err(|error| words(&error))?;
+        Self::from_binary(name, &table, capacity)
+    }
+
+    /// Reads a partition table in its binary format for a chip of `capacity` bytes.
+    ///
+    /// # Errors
+    /// What is wrong, in words, with flash offsets.
+    pub fn from_binary(
+        name: impl Into<String>,
+        table: &[u8],
+        capacity: u32,
+    ) -> Result<Self, LayoutError> {
+        let mut flash = vec![0xFF; capacity as usize];
+        let place = flash.get_mut(TABLE_OFFSET as usize..).and_then(|f| f.get_mut(..table.len()));
+        let too_large = || {
+            LayoutError(format!(
+                "{} bytes at {TABLE_OFFSET:#x} do not fit a chip of {capacity:#x} bytes",
+                table.len()
+            ))
+        };
+        place.ok_or_else(too_large)?.copy_from_slice(table);
+        let mut device = SliceFlash(&flash);
+        let parsed = PartitionTable::load(&mut device, TABLE_OFFSET)
+            .map_err(|error| LayoutError(error.to_string()))?;
+        let apps = parsed.validate(&mut device).map_err(|error| LayoutError(error.to_string()))?;
+        Ok(Self { name: name.into(), table: table.to_vec(), apps, otadata: Vec::new() })
+    }
+
+    /// Name for reports.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The partition table as it stands on flash.
+    pub fn table(&self) -> &[u8] {
+        &self.table
+    }
+
+    /// The partitions that updates deal with.
+    pub fn apps(&self) -> &AppLayout {
+        &self.apps
+    }
+
+    /// What a new device holds at the start of otadata.
+    pub fn otadata(&self) -> &[u8] {
+        &self.otadata
+    }
+}

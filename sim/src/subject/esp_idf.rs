@@ -1,0 +1,83 @@
+//! The update code that most devices in the field run: ESP-IDF's application API.
+//!
+//! A model of *what happens on flash*: the same checks, the same flash operations and the same order
+//! as release v5.5, neither safer nor more fragile. [`ota_ops`] follows `esp_ota_ops.c` function by
+//! function; this file is the application that calls it, written as ESP-IDF's examples are.
+//!
+//! Not modelled, since it touches neither otadata nor slots: messages, the list of open sessions,
+//! anti-rollback, flash encryption, and updates of anything but an application.
+
+mod ota_ops;
+
+use self::ota_ops::Session;
+use super::{Device, Failure, Subject};
+use ::ota_core::Extent;
+use ::ota_core::partition::App;
+
+/// Bytes that a download hands over at a time: the receive buffer of ESP-IDF's `native_ota_example`.
+const CHUNK: usize = 1024;
+
+/// The application API of ESP-IDF v5.5 (`esp_ota_ops.c`), called as ESP-IDF's examples call it.
+#[derive(Clone, Copy, Debug)]
+pub struct EspIdf {
+    /// How sessions erase; `None` for the known size of the image. With a size, the slot is erased
+    /// before the select entry that may point to it; see [`Extent`] for the ESP-IDF names.
+    pub extent: Option<Extent>,
+}
+
+/// Erases as it writes (`OTA_WITH_SEQUENTIAL_WRITES`), like ESP-IDF's examples.
+impl Default for EspIdf {
+    fn default() -> Self {
+        Self { extent: Some(Extent::Sequential) }
+    }
+}
+
+impl Subject for EspIdf {
+    fn name(&self) -> &'static str {
+        match self.extent {
+            Some(Extent::Sequential) => "esp-idf-v5.5-sequential",
+            _ => "esp-idf-v5.5",
+        }
+    }
+
+    /// Nothing: ESP-IDF does not look after what a power cut left behind.
+    fn startup(&self, _: Device<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Calls `esp_ota_mark_app_valid_cancel_rollback` whatever runs, as applications commonly do at
+    /// start-up.
+    ///
+    /// It works on the entry that the next boot selects, not on that of the running image. Without
+    /// such an entry it returns `ESP_FAIL`, which is what happens on every start of factory:
+    /// applications ignore it there, and so this is a success.
+    fn confirm(&self, mut device: Device<'_>) -> Result<(), Failure> {
+        match ota_ops::mark_app_valid_cancel_rollback(&mut device) {
+            Err(failure) if failure == ota_ops::FAIL && device.running == App::Factory => Ok(()),
+            result => result,
+        }
+    }
+
+    fn reject(&self, mut device: Device<'_>) -> Result<(), Failure> {
+        ota_ops::mark_app_invalid_rollback(&mut device)
+    }
+
+    /// The flow of `native_ota_example`; `esp_https_ota` ends in the same calls.
+    fn update(&self, mut device: Device<'_>, image: &[u8]) -> Result<(), Failure> {
+        let slot = ota_ops::next_update_partition(&device)?;
+        let extent = self.extent.unwrap_or(Extent::Known(image.len() as u32));
+        let mut session = Session::begin(&mut device, slot, extent)?;
+        for chunk in image.chunks(CHUNK) {
+            session.write(&mut device, chunk)?;
+        }
+        session.end(&mut device)?;
+        ota_ops::set_boot_slot(&mut device, slot)
+    }
+
+    fn select_factory(&self, mut device: Device<'_>) -> Result<(), Failure> {
+        ota_ops::set_boot_factory(&mut device)
+    }
+}
+
+#[cfg(test)]
+mod tests;

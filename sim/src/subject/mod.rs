@@ -1,0 +1,96 @@
+//! The update code under test.
+
+mod esp_idf;
+mod ota_core;
+
+pub use self::esp_idf::EspIdf;
+pub use self::ota_core::OtaCore;
+
+use crate::flash::Chip;
+use crate::layout::Layout;
+use ::ota_core::image::Requirements;
+use ::ota_core::partition::App;
+use std::fmt;
+
+/// Everything an application knows when it calls its update code.
+#[derive(Debug)]
+pub struct Device<'a> {
+    /// The flash.
+    pub chip: &'a mut Chip,
+    /// The partitions.
+    pub layout: &'a Layout,
+    /// What an image must be to run here.
+    pub requirements: &'a Requirements,
+    /// The partition that runs.
+    pub running: App,
+    /// Whether the application and the bootloader were built with rollback.
+    pub rollback: bool,
+}
+
+/// A call of an application to its update code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// What the application does at every start, before anything else.
+    Startup,
+    /// The self-test passed: keep this image.
+    Confirm,
+    /// The self-test failed: return to the previous image.
+    Reject,
+    /// Download an image to the next slot and select it.
+    Update,
+    /// Return to the factory application.
+    SelectFactory,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Startup => "startup",
+            Self::Confirm => "confirm",
+            Self::Reject => "reject",
+            Self::Update => "update",
+            Self::SelectFactory => "select factory",
+        })
+    }
+}
+
+/// Why a call failed, in the words of the subject.
+pub type Failure = String;
+
+/// Update code that an exploration puts on a device.
+///
+/// A subject keeps nothing between calls: what it must remember stands on flash.
+pub trait Subject: fmt::Debug + Sync {
+    /// Name for reports.
+    fn name(&self) -> &'static str;
+
+    /// See [`Call::Startup`].
+    ///
+    /// # Errors
+    /// Why the update code gave up.
+    fn startup(&self, device: Device<'_>) -> Result<(), Failure>;
+
+    /// See [`Call::Confirm`].
+    ///
+    /// # Errors
+    /// Why the image stays unconfirmed.
+    fn confirm(&self, device: Device<'_>) -> Result<(), Failure>;
+
+    /// See [`Call::Reject`].
+    ///
+    /// # Errors
+    /// Why the image stays selected.
+    fn reject(&self, device: Device<'_>) -> Result<(), Failure>;
+
+    /// See [`Call::Update`]. `image` is the whole image; the subject receives it piece by piece.
+    ///
+    /// # Errors
+    /// Why the image is not selected.
+    fn update(&self, device: Device<'_>, image: &[u8]) -> Result<(), Failure>;
+
+    /// See [`Call::SelectFactory`].
+    ///
+    /// # Errors
+    /// Why factory is not selected.
+    fn select_factory(&self, device: Device<'_>) -> Result<(), Failure>;
+}

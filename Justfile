@@ -19,7 +19,7 @@ lint: fmt clippy doc
 
 # Check formatting, also of the crates outside the workspace.
 fmt:
-    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/main.rs sim/fixtures/app/build.rs
+    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/*.rs sim/fixtures/app/build.rs device-fw/build.rs device-fw/src/main.rs device-fw/family/src/main.rs
 
 # Run clippy on all targets.
 clippy:
@@ -39,7 +39,7 @@ size:
 
 # Show that the tests and the explorer catch each seeded mutant.
 mutants *args:
-    cargo run --quiet --release --package cutpoint-tests --bin mutants -- "$@"
+    cargo run --quiet --package cutpoint-tests --bin mutants -- "$@"
 
 # Remake the application images in sim/fixtures.
 fixtures:
@@ -48,6 +48,18 @@ fixtures:
 # Check that the application images in sim/fixtures are what `just fixtures` makes.
 fixtures-check:
     cargo run --quiet --release --target-dir target/fixtures --manifest-path sim/fixtures/pack/Cargo.toml -- --check
+
+# Build the family of firmware images into target/fw (`--bootloader FILE` for another bootloader).
+fw *args:
+    cargo run --quiet --release --target-dir target/fixtures --manifest-path device-fw/family/Cargo.toml -- "$@"
+
+# Report flash, RAM and stack of the firmware that `just fw` made, or of another ELF file.
+fw-size *args:
+    cargo run --quiet --package cutpoint-tests --bin fw_size -- "$@"
+
+# Check the images of `just fw` with esptool: the one with the broken hash must fail, all others pass.
+fw-check:
+    scripts/check-images target/fw/v?[.-][!b]*.app.bin && test -f target/fw/v2-broken-hash.app.bin && ! scripts/check-images target/fw/v2-broken-hash.app.bin
 
 # Do what continuous integration does.
 ci:

@@ -1,5 +1,6 @@
 //! What can go wrong in an update, and what ESP-IDF calls it.
 
+use crate::esp_err;
 use crate::image::ImageError;
 use crate::partition::App;
 use core::fmt;
@@ -80,18 +81,54 @@ impl<E> Error<E> {
     /// `esp_image_format.h`, `esp_flash_err.h`); `None` where it has none.
     pub fn esp_err(&self) -> Option<i32> {
         Some(match self {
-            Self::Flash(_) | Self::EraseFailed { .. } | Self::WriteFailed { .. } => 0x6001,
             Self::UnsupportedFlash | Self::SequenceExhausted => return None,
-            Self::NoSuchPartition(_) => 0x105,
-            Self::NotAnOtaSlot(_) | Self::NotAligned { .. } | Self::NothingWritten => 0x102,
-            Self::RunningSlot => 0x1501,
-            Self::PendingVerify => 0x1506,
-            Self::TooLarge { .. } => 0x104,
-            Self::NotAnImage { .. } | Self::Image(_) | Self::Incomplete { .. } => 0x1503,
-            Self::SecureVersionTooLow { .. } => 0x1504,
-            Self::NoRollbackTarget => 0x1505,
-            Self::NotSelected => -1,
+            Self::Flash(_) | Self::EraseFailed { .. } | Self::WriteFailed { .. } => {
+                esp_err::FLASH_OP_FAIL
+            }
+            Self::NoSuchPartition(_) => esp_err::NOT_FOUND,
+            Self::NotAnOtaSlot(_) | Self::NotAligned { .. } | Self::NothingWritten => {
+                esp_err::INVALID_ARG
+            }
+            Self::TooLarge { .. } => esp_err::INVALID_SIZE,
+            Self::RunningSlot => esp_err::OTA_PARTITION_CONFLICT,
+            Self::NotAnImage { .. } | Self::Image(_) | Self::Incomplete { .. } => {
+                esp_err::OTA_VALIDATE_FAILED
+            }
+            Self::SecureVersionTooLow { .. } => esp_err::OTA_SMALL_SEC_VER,
+            Self::NoRollbackTarget => esp_err::OTA_ROLLBACK_FAILED,
+            Self::PendingVerify => esp_err::OTA_ROLLBACK_INVALID_STATE,
+            Self::NotSelected => esp_err::FAIL,
         })
+    }
+}
+
+/// Why select entries could not be read or changed, or a sector not erased.
+///
+/// A few bytes instead of the many of [`Error`], which carries what is wrong with an image: on the
+/// device each caller that hands an error up pays for its size in code and stack.
+#[derive(Clone, Copy)]
+pub(crate) enum EntryError<E> {
+    Flash(E),
+    EraseFailed { offset: u32 },
+    WriteFailed { offset: u32 },
+    NotSelected,
+    PendingVerify,
+    SequenceExhausted,
+}
+
+impl<E> From<EntryError<E>> for Error<E> {
+    // Every `?` of the public functions ends here; inlined, each would have its own copy.
+    #[cold]
+    #[inline(never)]
+    fn from(error: EntryError<E>) -> Self {
+        match error {
+            EntryError::Flash(error) => Self::Flash(error),
+            EntryError::EraseFailed { offset } => Self::EraseFailed { offset },
+            EntryError::WriteFailed { offset } => Self::WriteFailed { offset },
+            EntryError::NotSelected => Self::NotSelected,
+            EntryError::PendingVerify => Self::PendingVerify,
+            EntryError::SequenceExhausted => Self::SequenceExhausted,
+        }
     }
 }
 
@@ -145,4 +182,13 @@ impl<E: fmt::Debug> fmt::Display for Error<E> {
     }
 }
 
-impl<E: fmt::Debug> core::error::Error for Error<E> {}
+impl<E: fmt::Debug + 'static> core::error::Error for Error<E> {
+    /// What is wrong with the image, for [`Error::Image`]. The error of a flash driver need not be a
+    /// [`core::error::Error`]; the message holds it.
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Image(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -114,16 +114,12 @@ impl SelectEntry {
 
     /// Decodes an entry. Every byte pattern is an entry of some kind, so this cannot fail.
     pub fn parse(bytes: &[u8; ENTRY_SIZE]) -> Self {
-        let word = |at: usize| {
-            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        };
-        let mut label = [0; 20];
-        label.copy_from_slice(&bytes[field::LABEL]);
+        let &[q0, q1, q2, q3, ref label @ .., s0, s1, s2, s3, c0, c1, c2, c3] = bytes;
         Self {
-            seq: word(field::SEQ.start),
-            label,
-            state: State(word(field::STATE.start)),
-            crc: word(field::CRC.start),
+            seq: u32::from_le_bytes([q0, q1, q2, q3]),
+            label: *label,
+            state: State(u32::from_le_bytes([s0, s1, s2, s3])),
+            crc: u32::from_le_bytes([c0, c1, c2, c3]),
         }
     }
 
@@ -162,7 +158,7 @@ impl SelectEntry {
     ///
     /// The bootloader's count can exceed 16 for a malformed table, and then so can the result.
     pub fn slot_index(&self, slot_count: u32) -> Option<u32> {
-        self.seq.wrapping_sub(1).checked_rem(slot_count)
+        slot_index(self.seq, slot_count)
     }
 }
 
@@ -187,18 +183,55 @@ impl fmt::Display for SelectEntry {
     }
 }
 
+/// See [`SelectEntry::slot_index`].
+pub(crate) fn slot_index(seq: u32, slot_count: u32) -> Option<u32> {
+    seq.wrapping_sub(1).checked_rem(slot_count)
+}
+
 /// CRC of a sequence number as it stands in a select entry.
 pub fn seq_crc(seq: u32) -> u32 {
     crc32_le(u32::MAX, &seq.to_le_bytes())
 }
 
+/// One of the two sectors that hold a select entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sector {
+    First,
+    Second,
+}
+
+impl Sector {
+    pub(crate) const BOTH: [Self; 2] = [Self::First, Self::Second];
+
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+
+    /// Offset inside the otadata partition, in bytes.
+    pub(crate) fn offset(self) -> u32 {
+        match self {
+            Self::First => 0,
+            Self::Second => SECTOR_SIZE,
+        }
+    }
+}
+
 /// Index of the active entry: the valid one with the larger sequence number, sector 0 at a tie.
 pub fn active(entries: &[SelectEntry; 2]) -> Option<usize> {
-    match (entries[0].is_valid(), entries[1].is_valid()) {
-        (true, true) => Some(usize::from(entries[1].seq > entries[0].seq)),
-        (true, false) => Some(0),
-        (false, true) => Some(1),
-        (false, false) => None,
+    let [first, second] = entries.each_ref().map(|entry| entry.is_valid().then_some(entry.seq));
+    newer(first, second).map(|sector| sector as usize)
+}
+
+/// The sector of the active entry, from the sequence numbers of the valid ones.
+pub(crate) fn newer(first: Option<u32>, second: Option<u32>) -> Option<Sector> {
+    match (first, second) {
+        (Some(first), Some(second)) if second > first => Some(Sector::Second),
+        (Some(_), _) => Some(Sector::First),
+        (None, Some(_)) => Some(Sector::Second),
+        (None, None) => None,
     }
 }
 

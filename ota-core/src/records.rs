@@ -7,107 +7,144 @@
 //! - an entry is **written** with its CRC word last, when the rest has been read back. That one word
 //!   decides again: until it is complete there is no entry, and then its state is already whole.
 
-use crate::error::Error;
-use crate::otadata::{CRC_OFFSET, ENTRY_SIZE, SECTOR_SIZE, SelectEntry};
+use crate::error::EntryError;
+use crate::otadata::{self, CRC_OFFSET, ENTRY_SIZE, SECTOR_SIZE, Sector, SelectEntry, State};
 use embedded_storage::nor_flash::MultiwriteNorFlash;
 
 /// How often an erase or a program is tried before the sector counts as broken.
 pub(crate) const ATTEMPTS: usize = 3;
 
-/// A select entry as two reads saw it.
+/// What two reads of a select entry say about it. Where they differ, this is the first one's.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading {
-    pub(crate) entry: SelectEntry,
+    pub(crate) seq: u32,
+    pub(crate) state: State,
+    pub(crate) crc_ok: bool,
+    /// The bootloader may choose it now.
+    pub(crate) valid: bool,
+    /// Every bit is as an erase leaves it.
+    pub(crate) blank: bool,
     /// Both reads agreed. A cell that an interrupted operation left half-way may not.
-    pub(crate) stable: bool,
+    stable: bool,
 }
 
 impl Reading {
     /// An entry that the bootloader may choose now and at every later boot.
     pub(crate) fn is_sound(&self) -> bool {
-        self.stable && self.entry.is_valid()
+        self.stable && self.valid
     }
 
     /// What an interrupted operation left behind.
     pub(crate) fn is_torn(&self) -> bool {
-        !self.stable || (self.entry != SelectEntry::BLANK && !self.entry.crc_ok())
+        !self.stable || !(self.blank || self.crc_ok)
     }
 }
 
-/// The two select entries at a place on flash.
+/// Both select entries.
 #[derive(Clone, Copy)]
-pub(crate) struct Records {
+pub(crate) struct Readings {
+    first: Reading,
+    second: Reading,
+}
+
+impl Readings {
+    pub(crate) fn of(&self, sector: Sector) -> &Reading {
+        match sector {
+            Sector::First => &self.first,
+            Sector::Second => &self.second,
+        }
+    }
+
+    pub(crate) fn both(&self) -> [&Reading; 2] {
+        [&self.first, &self.second]
+    }
+
+    /// The sector of the entry that the next boot chooses.
+    pub(crate) fn active(&self) -> Option<Sector> {
+        let [first, second] = self.both().map(|reading| reading.valid.then_some(reading.seq));
+        otadata::newer(first, second)
+    }
+}
+
+/// The select entries of the otadata partition that starts at a sector of the flash.
+pub(crate) struct Records<'a, F> {
+    flash: &'a mut F,
     offset: u32,
 }
 
-impl Records {
-    /// The entries of the otadata partition at `offset`, which must be sector aligned.
-    pub(crate) fn new(offset: u32) -> Self {
-        Self { offset }
-    }
-
-    fn address(self, index: usize) -> u32 {
-        self.offset + if index == 0 { 0 } else { SECTOR_SIZE }
+impl<'a, F: MultiwriteNorFlash> Records<'a, F> {
+    pub(crate) fn new(flash: &'a mut F, offset: u32) -> Self {
+        Self { flash, offset }
     }
 
     /// Reads both entries, each twice.
-    pub(crate) fn read<F: MultiwriteNorFlash>(
-        self,
-        flash: &mut F,
-    ) -> Result<[Reading; 2], Error<F::Error>> {
-        Ok([self.read_one(flash, 0)?, self.read_one(flash, 1)?])
+    pub(crate) fn read(&mut self) -> Result<Readings, EntryError<F::Error>> {
+        Ok(Readings { first: self.reading(Sector::First)?, second: self.reading(Sector::Second)? })
     }
 
-    fn read_one<F: MultiwriteNorFlash>(
-        self,
-        flash: &mut F,
-        index: usize,
-    ) -> Result<Reading, Error<F::Error>> {
+    fn reading(&mut self, sector: Sector) -> Result<Reading, EntryError<F::Error>> {
+        let (entry, stable) = self.read_twice(sector)?;
+        Ok(Reading {
+            seq: entry.seq,
+            state: entry.state,
+            crc_ok: entry.crc_ok(),
+            valid: entry.is_valid(),
+            blank: entry == SelectEntry::BLANK,
+            stable,
+        })
+    }
+
+    /// The entry as the first of two reads sees it, and whether the second agrees.
+    pub(crate) fn read_twice(
+        &mut self,
+        sector: Sector,
+    ) -> Result<(SelectEntry, bool), EntryError<F::Error>> {
         let mut first = [0; ENTRY_SIZE];
         let mut second = [0; ENTRY_SIZE];
-        flash.read(self.address(index), &mut first).map_err(Error::Flash)?;
-        flash.read(self.address(index), &mut second).map_err(Error::Flash)?;
-        Ok(Reading { entry: SelectEntry::parse(&first), stable: first == second })
+        let at = self.offset + sector.offset();
+        self.flash.read(at, &mut first).map_err(EntryError::Flash)?;
+        self.flash.read(at, &mut second).map_err(EntryError::Flash)?;
+        Ok((SelectEntry::parse(&first), first == second))
     }
 
     /// Makes an entry stop to count, for good, and erases its sector.
-    pub(crate) fn retire<F: MultiwriteNorFlash>(
-        self,
-        flash: &mut F,
-        index: usize,
-    ) -> Result<(), Error<F::Error>> {
-        let at = self.address(index);
-        let reading = self.read_one(flash, index)?;
-        if !reading.stable || reading.entry.crc_ok() {
-            flash.write(at + CRC_OFFSET as u32, &[0; 4]).map_err(Error::Flash)?;
+    pub(crate) fn retire(&mut self, sector: Sector) -> Result<(), EntryError<F::Error>> {
+        let at = self.offset + sector.offset();
+        let (entry, stable) = self.read_twice(sector)?;
+        if !stable || entry.crc_ok() {
+            self.program(at + CRC_OFFSET as u32, &[0; 4])?;
         }
-        erase_checked(flash, at, at + SECTOR_SIZE)
+        erase_checked(self.flash, at, at + SECTOR_SIZE)
     }
 
-    /// Replaces whatever stands in a sector by `entry`.
-    pub(crate) fn write<F: MultiwriteNorFlash>(
-        self,
-        flash: &mut F,
-        index: usize,
-        entry: &SelectEntry,
-    ) -> Result<(), Error<F::Error>> {
-        let at = self.address(index);
+    /// Replaces whatever stands in a sector by an entry.
+    pub(crate) fn write(
+        &mut self,
+        sector: Sector,
+        seq: u32,
+        state: State,
+    ) -> Result<(), EntryError<F::Error>> {
+        let at = self.offset + sector.offset();
+        let entry = SelectEntry::new(seq, state);
+        let without_crc = SelectEntry { crc: u32::MAX, ..entry };
         let bytes = entry.emit();
         let (body, crc) = bytes.split_at(CRC_OFFSET);
         for _ in 0..ATTEMPTS {
-            self.retire(flash, index)?;
-            flash.write(at, body).map_err(Error::Flash)?;
-            let reading = self.read_one(flash, index)?;
-            if !reading.stable || reading.entry != (SelectEntry { crc: u32::MAX, ..*entry }) {
+            self.retire(sector)?;
+            self.program(at, body)?;
+            if self.read_twice(sector)? != (without_crc, true) {
                 continue;
             }
-            flash.write(at + CRC_OFFSET as u32, crc).map_err(Error::Flash)?;
-            let reading = self.read_one(flash, index)?;
-            if reading.stable && reading.entry == *entry {
+            self.program(at + CRC_OFFSET as u32, crc)?;
+            if self.read_twice(sector)? == (entry, true) {
                 return Ok(());
             }
         }
-        Err(Error::WriteFailed { offset: at })
+        Err(EntryError::WriteFailed { offset: at })
+    }
+
+    fn program(&mut self, at: u32, bytes: &[u8]) -> Result<(), EntryError<F::Error>> {
+        self.flash.write(at, bytes).map_err(EntryError::Flash)
     }
 }
 
@@ -119,16 +156,16 @@ pub(crate) fn erase_checked<F: MultiwriteNorFlash>(
     flash: &mut F,
     from: u32,
     to: u32,
-) -> Result<(), Error<F::Error>> {
-    flash.erase(from, to).map_err(Error::Flash)?;
+) -> Result<(), EntryError<F::Error>> {
+    flash.erase(from, to).map_err(EntryError::Flash)?;
     let mut at = from;
     while at < to {
         let mut attempts = 1;
         while !is_blank(flash, at)? {
             if attempts == ATTEMPTS {
-                return Err(Error::EraseFailed { offset: at });
+                return Err(EntryError::EraseFailed { offset: at });
             }
-            flash.erase(at, at + SECTOR_SIZE).map_err(Error::Flash)?;
+            flash.erase(at, at + SECTOR_SIZE).map_err(EntryError::Flash)?;
             attempts += 1;
         }
         at += SECTOR_SIZE;
@@ -136,10 +173,13 @@ pub(crate) fn erase_checked<F: MultiwriteNorFlash>(
     Ok(())
 }
 
-fn is_blank<F: MultiwriteNorFlash>(flash: &mut F, sector: u32) -> Result<bool, Error<F::Error>> {
+fn is_blank<F: MultiwriteNorFlash>(
+    flash: &mut F,
+    sector: u32,
+) -> Result<bool, EntryError<F::Error>> {
     let mut chunk = [0; 256];
     for at in (sector..sector + SECTOR_SIZE).step_by(chunk.len()) {
-        flash.read(at, &mut chunk).map_err(Error::Flash)?;
+        flash.read(at, &mut chunk).map_err(EntryError::Flash)?;
         if chunk.iter().any(|&byte| byte != 0xFF) {
             return Ok(false);
         }

@@ -1,9 +1,8 @@
 //! Partition layouts of the devices that are explored.
 
-use esp_idf_part::PartitionTable as Csv;
+use esp_idf_part::{Error as CsvError, PartitionTable as Csv};
 use ota_core::SliceFlash;
 use ota_core::table::{AppLayout, PartitionTable};
-use std::fmt;
 
 /// Where ESP-IDF puts the partition table unless told otherwise, in bytes.
 pub const TABLE_OFFSET: u32 = ota_core::table::DEFAULT_OFFSET;
@@ -60,6 +59,19 @@ const BOOT_APP0: [u8; 0x1004] = {
 /// The stock layouts are for chips of 4 MB.
 const STOCK_CAPACITY: u32 = 0x40_0000;
 
+/// What the CSV parser said, with what would be right.
+fn in_words(error: &CsvError) -> LayoutError {
+    LayoutError(match error {
+        CsvError::OverlappingPartitions(one, other) => {
+            format!("partitions {one:?} and {other:?} overlap; partitions must not share flash")
+        }
+        CsvError::UnalignedPartition => {
+            "a partition is misaligned: offsets of app partitions should be multiples of 0x10000, others of 0x1000".into()
+        }
+        error => error.to_string(),
+    })
+}
+
 impl Layout {
     /// The layouts that come with the program: factory and two slots, two slots, three slots, and
     /// Arduino's default with its `boot_app0` contents of otadata.
@@ -84,9 +96,8 @@ impl Layout {
         csv: &str,
         capacity: u32,
     ) -> Result<Self, LayoutError> {
-        let words = |error: &dyn fmt::Display| LayoutError(error.to_string());
-        let table = Csv::try_from_str(csv).map_err(|error| words(&error))?;
-        let table = table.to_bin().map_err(|error| words(&error))?;
+        let table = Csv::try_from_str(csv).map_err(|error| in_words(&error))?;
+        let table = table.to_bin().map_err(|error| in_words(&error))?;
         Self::from_binary(name, &table, capacity)
     }
 

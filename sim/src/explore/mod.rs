@@ -7,17 +7,24 @@
 
 mod cycle;
 mod hazard;
+mod hit;
 mod outcome;
+mod plain;
 mod report;
 mod search;
 mod spec;
 mod state;
+mod wear;
 mod world;
 
 pub use cycle::{Action, Cut, Cycle, Writer};
 pub use hazard::Hazard;
+pub(crate) use hit::{Hit, recognise, torn_state};
+pub(crate) use outcome::DICTIONARY;
+pub use plain::{Check, PlainLimits, PlainReport, plain, plain_nested};
 pub use report::{Counterexample, Finding, Progress, Report};
 pub use search::{Limits, explore};
 pub use spec::{Booted, Broken, Invariant, Spec, Trial, What};
 pub use state::{Content, Contents, State};
+pub(crate) use wear::check_wear;
 pub use world::{AppRun, BootRun, CallRun, World, WorldError};

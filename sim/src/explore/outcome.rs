@@ -1,8 +1,9 @@
 //! What a cut in one flash operation can lead to.
 
+use super::hit;
 use super::state::{Content, Contents};
 use super::world::World;
-use crate::flash::fault::{FaultProfile, Tear, Watch, crash_states};
+use crate::flash::fault::{CrashStates, FaultProfile, Tear, Watch, crash_states};
 use crate::flash::{Digest, Operation, Recorded};
 use ota_core::otadata::{self, SelectEntry, State as OtaState};
 use ota_core::partition::Region;
@@ -11,7 +12,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// State words that readers of a select entry tell apart.
-const DICTIONARY: [u32; 5] = [
+pub(crate) const DICTIONARY: [u32; 5] = [
     OtaState::NEW.0,
     OtaState::PENDING_VERIFY.0,
     OtaState::VALID.0,
@@ -110,16 +111,21 @@ impl<'w> Cuts<'w> {
             .find_map(|(index, region)| region.filter(inside).map(|region| (Some(index), region)))
     }
 
-    fn work_out(&self, recorded: &Recorded, place: Option<(Option<usize>, Region)>) -> Outcomes {
-        let otadata = matches!(place, Some((None, _)));
+    /// Every content that a cut in `recorded` can leave; see [`crash_states`].
+    pub(super) fn crash_states<'r>(&self, recorded: &'r Recorded) -> CrashStates<'r> {
         // Of an image only the verdict counts, so its torn contents are represented by a few.
         let mut profile = self.profile;
-        if !otadata {
+        if !matches!(self.place(recorded), Some((None, _))) {
             profile.exhaustive_words = 0;
         }
         let watch = Watch { ranges: &self.watched, dictionary: &DICTIONARY };
-        let states = crash_states(&recorded.before, &recorded.operation, &profile, &watch)
-            .expect("a recorded operation fits the memory that it was recorded on");
+        crash_states(&recorded.before, &recorded.operation, &profile, &watch)
+            .expect("a recorded operation fits the memory that it was recorded on")
+    }
+
+    fn work_out(&self, recorded: &Recorded, place: Option<(Option<usize>, Region)>) -> Outcomes {
+        let otadata = matches!(place, Some((None, _)));
+        let states = self.crash_states(recorded);
         let mut outcomes =
             Outcomes { sampled: otadata && !states.exhaustive(), ..Outcomes::default() };
         let before = self.world.raw_entries(&recorded.before);
@@ -131,11 +137,10 @@ impl<'w> Cuts<'w> {
             let change = match place {
                 Some((None, _)) => {
                     let torn = self.world.raw_entries(&crash.memory);
-                    if (0..2).any(|i| forged(&torn[i], &before[i], &after[i])) {
+                    if forged(&before, &torn, &after) {
                         continue;
                     }
-                    torn_state = (0..2)
-                        .any(|i| torn[i].crc_ok() && torn[i] != before[i] && torn[i] != after[i]);
+                    torn_state = hit::torn_state(&before, &torn, &after);
                     Change::Entries(self.world.entries(&crash.memory))
                 }
                 Some((Some(index), region)) => {
@@ -175,7 +180,14 @@ impl Change {
 /// For a random pair the odds are 1 in 2^32. The one pair that could come about without luck is a
 /// sequence number of all zeros under a CRC of all ones; it would take an erase that stops with one
 /// word done and the other not begun.
-fn forged(torn: &SelectEntry, before: &SelectEntry, after: &SelectEntry) -> bool {
-    let pair = (torn.seq, torn.crc);
-    torn.crc_ok() && pair != (before.seq, before.crc) && pair != (after.seq, after.crc)
+pub(super) fn forged(
+    before: &[SelectEntry; 2],
+    torn: &[SelectEntry; 2],
+    after: &[SelectEntry; 2],
+) -> bool {
+    let pair = |entry: &SelectEntry| (entry.seq, entry.crc);
+    (0..2).any(|i| {
+        let found = pair(&torn[i]);
+        torn[i].crc_ok() && found != pair(&before[i]) && found != pair(&after[i])
+    })
 }

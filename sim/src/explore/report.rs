@@ -4,6 +4,7 @@ use super::cycle::{Cycle, Writer};
 use super::hazard::Hazard;
 use super::spec::{Invariant, What};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// A way in which an invariant breaks. One counterexample is kept for each.
@@ -16,6 +17,31 @@ pub struct Finding {
     /// Whose flash operation a cut must hit. With the bootloader, update code cannot prevent it: the
     /// same exploration with cuts in the application alone does not have the finding.
     pub during: Writer,
+}
+
+impl Finding {
+    /// The hazard, or the invariant where none is recognised.
+    pub fn label(&self) -> String {
+        self.hazard.map_or_else(|| self.invariant.to_string(), |hazard| hazard.to_string())
+    }
+
+    /// What it shows, in one sentence.
+    pub fn describe(&self) -> &'static str {
+        self.hazard.map_or("of no known weakness", Hazard::describe)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not {}: {}", self.invariant, self.describe())?;
+        if let Some(hazard) = self.hazard {
+            write!(f, " ({hazard})")?;
+        }
+        match self.during {
+            Writer::Bootloader => f.write_str(", after a cut in a write of the bootloader"),
+            Writer::Application => Ok(()),
+        }
+    }
 }
 
 /// A sequence of power cycles that breaks an invariant.

@@ -1,18 +1,16 @@
 //! The search itself.
 
 use super::cycle::{Action, Cut, Cycle, Writer};
-use super::hazard::Hazard;
+use super::hit::{Hit, recognise};
 use super::outcome::Cuts;
 use super::report::{Counterexample, Finding, Progress, Report};
-use super::spec::{Booted, Broken, Invariant, Spec, Trial, What};
-use super::state::{Content, State};
-use super::world::{AppRun, BootRun, CallRun, World};
-use crate::bootloader::Choice;
+use super::spec::{Broken, Invariant, What};
+use super::state::State;
+use super::wear::check_wear;
+use super::world::{AppRun, BootRun, World};
+use crate::flash::Recorded;
 use crate::flash::fault::FaultProfile;
-use crate::flash::{OperationKind, Recorded, SECTOR_SIZE};
 use crate::subject::Call;
-use ota_core::otadata::{self, SelectEntry};
-use ota_core::partition::{App, Region};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -27,23 +25,11 @@ pub struct Limits {
     pub cut_bootloader: bool,
     /// Most states to run; the exploration is incomplete when there are more.
     pub max_states: u64,
+    /// Most cuts in a sequence; the exploration is incomplete when there could be more. `u32::MAX` for
+    /// any number.
+    pub max_cuts: u32,
     /// Whether the outcomes of a cut are remembered, which changes the speed and nothing else.
     pub remember: bool,
-}
-
-/// Erases of one otadata sector that one call may cost.
-const OTADATA_ERASES: u32 = 3;
-/// Erases of one sector of a slot that one call may cost.
-const SLOT_ERASES: u32 = 1;
-
-/// What the last cut on the way to a state hit.
-#[derive(Clone, Copy, Debug)]
-struct Hit {
-    call: Option<Call>,
-    /// The sector of the active entry.
-    active_entry: bool,
-    /// It left a well-formed entry in a state that was neither there before nor meant.
-    torn_state: bool,
 }
 
 /// Where in a power cycle an operation is.
@@ -84,7 +70,7 @@ pub fn explore(
         search.progress.pending = search.progress.states - search.expanded;
         stopped = search.expanded >= limits.max_states || watch(&search.progress).is_break();
     }
-    let complete = search.progress.pending == 0;
+    let complete = search.progress.pending == 0 && !search.cut_short;
     let mut counterexamples: Vec<_> = search.found.into_values().collect();
     counterexamples.sort_by_key(|example| (example.cuts(), example.cycles.len()));
     Report {
@@ -112,6 +98,8 @@ struct Search<'w> {
     update_operations: u64,
     deepest: u32,
     sampled: bool,
+    /// There could have been more cuts than the limit.
+    cut_short: bool,
 }
 
 impl<'w> Search<'w> {
@@ -130,6 +118,7 @@ impl<'w> Search<'w> {
             update_operations: 0,
             deepest: 0,
             sampled: false,
+            cut_short: false,
         }
     }
 
@@ -141,12 +130,7 @@ impl<'w> Search<'w> {
         };
         let cut = cycle.cut.is_some();
         let cuts = before + u32::from(cut);
-        // What the bootloader left behind explains what follows better than a later cut does that hits
-        // the application.
-        let tainted = parent.is_some_and(|id| self.nodes[id as usize].state.bootloader_cut);
-        let in_application = hit.is_some_and(|hit| hit.call.is_some());
-        let explained = tainted && in_application;
-        let hit = if explained { inherited } else { hit.or(inherited) };
+        let hit = Hit::explaining(inherited, state.bootloader_cut, hit);
         let id = match self.known.entry(state) {
             Entry::Occupied(known) => {
                 let id = *known.get();
@@ -206,36 +190,18 @@ impl<'w> Search<'w> {
             secure_version: run.boot.secure_version,
             ..state
         };
-        let firmware = match content(&after_boot, started.app) {
-            Content::Firmware(id) => Some(id),
-            _ => None,
-        };
-        let booted = Booted {
-            firmware,
-            first_choice: run.boot.selected.and_then(Choice::app) == Some(started.app),
-            on_trial: self.world.bootloader.rollback && started.app != App::Factory,
-        };
+        let booted = self.world.booted(&after_boot.contents, started.app, &run.boot);
         let (spec, broken) = state.spec.booted(booted);
         if let Some(broken) = broken {
             self.broken(id, &state, Action::Crash, broken, &run);
         }
-        let Some(firmware) = firmware else { return };
+        let Some(firmware) = booted.firmware else { return };
         let running = State { spec, ..after_boot };
         self.push(Some(id), running, Cycle { action: Action::Crash, cut: None }, None);
-        for action in self.actions(&spec, started.app, firmware) {
+        for action in self.world.actions(&spec, started.app, firmware) {
             let app_run = self.world.act(run.memory.clone(), started.app, action);
             self.follow(id, &running, action, &app_run, &run);
         }
-    }
-
-    fn actions(&self, spec: &Spec, running: App, firmware: u8) -> Vec<Action> {
-        let mut actions = vec![Action::Update(self.world.offered(firmware))];
-        if matches!(spec.trial, Trial::Running(_)) {
-            actions.push(Action::Reject);
-        } else if running != App::Factory && self.world.layout.apps().factory().is_some() {
-            actions.push(Action::SelectFactory);
-        }
-        actions
     }
 
     fn cut_bootloader(&mut self, id: u32, state: &State, run: &BootRun) {
@@ -258,60 +224,55 @@ impl<'w> Search<'w> {
             Action::Update(firmware) => firmware,
             _ => 0,
         };
-        let mut spec = state.spec;
+        let mut now = *state;
         for (index, call) in app_run.calls.iter().enumerate() {
             let action = action.prefix(index + 1);
+            let spec = now.spec;
             for operation in call.operations.clone() {
                 let recorded = &app_run.recorded[operation];
-                let inside = State {
-                    entries: self.world.entries(&recorded.before),
-                    contents: self.world.contents(&recorded.before),
-                    spec: spec.during(call.call, offered),
-                    ..*state
-                };
+                let inside = State { spec: spec.during(call.call, offered), ..now };
                 let during = Writer::Application;
                 let place = Place { action, during, call: Some(call.call), operation };
                 self.cut(id, &inside, place, recorded);
+                // While a slot is being written, every outcome says itself what the slot holds.
+                let next = app_run.recorded[..call.operations.end].get(operation + 1);
+                if next.is_none_or(|next| !self.world.same_slot(next, recorded)) {
+                    now = self.world.after(&now, recorded);
+                }
             }
-            self.check_wear(id, state, action, call, &app_run.recorded, boot);
-            spec = match &call.result {
+            if let Some(broken) = check_wear(self.world, call, &app_run.recorded) {
+                self.broken(id, &now, action, broken, boot);
+            }
+            now.spec = match &call.result {
                 Ok(()) => spec.after(call.call, offered),
                 Err(message) => {
-                    self.broken(id, state, action, failed(call.call, message), boot);
+                    self.broken(id, &now, action, Broken::failed(call.call, message), boot);
                     spec.during(call.call, offered)
                 }
             };
             if call.call == Call::Update && call.result.is_ok() && self.update_operations == 0 {
                 self.update_operations = call.operations.len() as u64;
             }
-            let confirmed = call.call == Call::Confirm && call.result.is_ok();
-            let next = State {
-                entries: self.world.entries(&call.memory),
-                contents: self.world.contents(&call.memory),
-                spec,
-                bootloader_cut: state.bootloader_cut && !confirmed,
-                ..*state
-            };
-            self.push(Some(id), next, Cycle { action, cut: None }, None);
+            now.bootloader_cut &= !call.confirmed();
+            self.push(Some(id), now, Cycle { action, cut: None }, None);
         }
     }
 
     /// Adds everything that a cut in one operation can lead to.
     fn cut(&mut self, id: u32, expected: &State, place: Place, recorded: &Recorded) {
+        if self.nodes[id as usize].cuts >= self.limits.max_cuts {
+            self.cut_short = true;
+            return;
+        }
         let outcomes = self.cuts.outcomes(recorded);
         self.progress.cut_points += 1;
         self.progress.torn += outcomes.torn;
         self.sampled |= outcomes.sampled;
-        let active = otadata::active(&self.world.raw_entries(&recorded.before));
-        let otadata = self.world.layout.apps().otadata().offset;
-        let offset = recorded.operation.offset;
-        let active_entry = active.is_some_and(|index| {
-            offset / otadata::SECTOR_SIZE == otadata / otadata::SECTOR_SIZE + index as u32
-        });
+        let hit = Hit::new(self.world, place.call, recorded, false);
         for outcome in &outcomes.distinct {
             let (entries, contents) = outcome.change.apply(expected.entries, &expected.contents);
             let state = State { entries, contents, ..*expected };
-            let hit = Hit { call: place.call, active_entry, torn_state: outcome.torn_state };
+            let hit = hit.with_torn_state(outcome.torn_state);
             let cut = Cut {
                 during: place.during,
                 operation: place.operation as u32,
@@ -321,42 +282,11 @@ impl<'w> Search<'w> {
         }
     }
 
-    fn check_wear(
-        &mut self,
-        id: u32,
-        state: &State,
-        action: Action,
-        call: &CallRun,
-        recorded: &[Recorded],
-        boot: &BootRun,
-    ) {
-        let mut erases: BTreeMap<u32, u32> = BTreeMap::new();
-        let sector = SECTOR_SIZE as u32;
-        for recorded in &recorded[call.operations.clone()] {
-            if let OperationKind::Erase(_) = recorded.operation.kind {
-                let range = recorded.operation.range(self.world.part.capacity);
-                for at in range.step_by(SECTOR_SIZE) {
-                    *erases.entry(at / sector * sector).or_default() += 1;
-                }
-            }
-        }
-        let otadata = self.world.layout.apps().otadata();
-        for (offset, times) in erases {
-            let is_otadata = otadata.overlaps(Region { offset, size: 1 });
-            let promised = if is_otadata { OTADATA_ERASES } else { SLOT_ERASES };
-            if times > promised {
-                let what = What::Erased { call: call.call, offset, times, promised };
-                let broken = Broken { invariant: Invariant::BoundedWear, what };
-                self.broken(id, state, action, broken, boot);
-                return;
-            }
-        }
-    }
-
     /// Keeps the first counterexample of each kind; the search order makes it the shortest.
     fn broken(&mut self, id: u32, state: &State, action: Action, broken: Broken, boot: &BootRun) {
         let during = if state.bootloader_cut { Writer::Bootloader } else { Writer::Application };
-        let hazard = self.recognise(id, state, &broken, boot);
+        let hit = self.nodes[id as usize].hit;
+        let hazard = recognise(self.world, state, hit, &broken, &boot.boot);
         let finding = Finding { invariant: broken.invariant, hazard, during };
         if self.found.contains_key(&finding) {
             return;
@@ -370,49 +300,4 @@ impl<'w> Search<'w> {
         cycles.reverse();
         self.found.insert(finding, Counterexample { finding, what: broken.what, cycles });
     }
-
-    fn recognise(&self, id: u32, state: &State, broken: &Broken, boot: &BootRun) -> Option<Hazard> {
-        let hit = self.nodes[id as usize].hit;
-        let both_rejected = state.entries.iter().all(SelectEntry::is_invalid)
-            && !state.entries.iter().all(SelectEntry::is_blank_or_bad_crc)
-            && self.world.layout.apps().factory().is_none();
-        match &broken.what {
-            What::NotChosen(_) => return Some(Hazard::H3),
-            What::Failed(Call::Confirm | Call::Reject, _) => {
-                let active = otadata::active(&state.entries).is_some();
-                return Some(if active { Hazard::H3 } else { Hazard::H5 });
-            }
-            What::Failed(..) | What::Erased { .. } => return None,
-            What::NoBoot(_) | What::Booted(..) => {}
-        }
-        let selected = boot.boot.selected.and_then(Choice::app);
-        let selected_junk = selected.is_some_and(|app| content(state, app) == Content::Junk);
-        let pointed_to = otadata::active(&state.entries).is_some();
-        Some(match hit? {
-            _ if both_rejected => Hazard::H5,
-            Hit { call: Some(Call::SelectFactory), .. } => Hazard::H8,
-            _ if selected_junk && pointed_to => Hazard::H14,
-            Hit { torn_state: true, .. } => Hazard::H2,
-            Hit { active_entry: true, .. } => Hazard::H1,
-            _ => Hazard::H4,
-        })
-    }
-}
-
-fn content(state: &State, app: App) -> Content {
-    let index = match app {
-        App::Factory => 0,
-        App::Ota(slot) => 1 + usize::from(slot.index()),
-        App::Test => return Content::Absent,
-    };
-    state.contents[index]
-}
-
-fn failed(call: Call, message: &str) -> Broken {
-    let invariant = match call {
-        Call::Startup | Call::Update | Call::SelectFactory => Invariant::Updatable,
-        Call::Confirm => Invariant::Durable,
-        Call::Reject => Invariant::Rollback,
-    };
-    Broken { invariant, what: What::Failed(call, message.into()) }
 }

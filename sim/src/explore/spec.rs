@@ -83,6 +83,18 @@ pub struct Broken {
     pub what: What,
 }
 
+impl Broken {
+    /// A call that reported an error.
+    pub(crate) fn failed(call: Call, message: &str) -> Self {
+        let invariant = match call {
+            Call::Startup | Call::Update | Call::SelectFactory => Invariant::Updatable,
+            Call::Confirm => Invariant::Durable,
+            Call::Reject => Invariant::Rollback,
+        };
+        Self { invariant, what: What::Failed(call, message.into()) }
+    }
+}
+
 /// What happened instead of what the invariant demands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum What {

@@ -19,7 +19,7 @@
 use super::spec::Spec;
 use super::world::World;
 use crate::firmware::FirmwareId;
-use crate::flash::{Memory, SECTOR_SIZE};
+use crate::flash::{Memory, Recorded, SECTOR_SIZE};
 use crate::layout::TABLE_OFFSET;
 use ota_core::otadata::{self, ENTRY_SIZE, SelectEntry, State as OtaState};
 use ota_core::partition::{Region, Slot};
@@ -73,7 +73,7 @@ impl World<'_> {
     }
 
     /// Both select entries of `memory`, in the form that a [`State`] keeps.
-    pub(super) fn entries(&self, memory: &Memory) -> [SelectEntry; 2] {
+    pub(crate) fn entries(&self, memory: &Memory) -> [SelectEntry; 2] {
         let count = self.layout.apps().slots().len() as u32;
         canonical(self.raw_entries(memory), count)
     }
@@ -89,7 +89,7 @@ impl World<'_> {
     }
 
     /// What the application partitions hold.
-    pub(super) fn contents(&self, memory: &Memory) -> Contents {
+    pub(crate) fn contents(&self, memory: &Memory) -> Contents {
         let mut contents = [Content::Absent; 1 + Slot::MAX];
         for (content, region) in contents.iter_mut().zip(self.partitions()) {
             if let Some(region) = region {
@@ -97,6 +97,32 @@ impl World<'_> {
             }
         }
         contents
+    }
+
+    /// The state after an operation, as far as it changes flash contents.
+    pub(super) fn after(&self, state: &State, recorded: &Recorded) -> State {
+        let mut state = State { entries: self.entries(&recorded.after), ..*state };
+        let place = self.range(recorded);
+        for (content, region) in state.contents.iter_mut().zip(self.partitions()) {
+            if let Some(region) = region.filter(|region| region.overlaps(place)) {
+                *content = self.content(&recorded.after, region);
+            }
+        }
+        state
+    }
+
+    /// Whether both operations lie in one application partition.
+    pub(super) fn same_slot(&self, one: &Recorded, other: &Recorded) -> bool {
+        let places = [self.range(one), self.range(other)];
+        let inside = |region: &Region| {
+            places.iter().all(|place| region.offset <= place.offset && place.end() <= region.end())
+        };
+        self.partitions().flatten().any(|region| inside(&region))
+    }
+
+    fn range(&self, recorded: &Recorded) -> Region {
+        let range = recorded.operation.range(self.part.capacity);
+        Region { offset: range.start, size: range.end - range.start }
     }
 
     /// Flash contents that a state stands for.

@@ -1,10 +1,12 @@
 //! What stays the same during an exploration, and how one power cycle runs in it.
 
 use super::cycle::Action;
+use super::hit::content_of;
+use super::spec::{Booted, Spec, Trial};
 use super::state::{Content, Contents};
-use crate::bootloader::{Boot, BootInput, Bootloader, Event, ImageCheck};
+use crate::bootloader::{Boot, BootInput, Bootloader, Choice, Event, FullCheck, ImageCheck};
 use crate::firmware::{Firmware, FirmwareId};
-use crate::flash::{Chip, Digest, Driver, Memory, Part, Recorded};
+use crate::flash::{Chip, Digest, Driver, FlashError, Memory, Part, Recorded};
 use crate::layout::{Layout, TABLE_OFFSET};
 use crate::subject::{Call, Device, Failure, Subject};
 use ota_core::image::{self, ImageInfo, Requirements};
@@ -33,6 +35,7 @@ pub struct World<'a> {
     pub part: Part,
     table: BootTable,
     verdicts: Verdicts,
+    identified: RefCell<HashMap<(u32, Digest), Content>>,
     pub(super) shipped: RefCell<HashMap<Contents, Memory>>,
 }
 
@@ -83,6 +86,13 @@ pub struct CallRun {
     pub operations: Range<usize>,
     /// Flash afterwards.
     pub memory: Memory,
+}
+
+impl CallRun {
+    /// Whether the running image was confirmed.
+    pub(crate) fn confirmed(&self) -> bool {
+        self.call == Call::Confirm && self.result.is_ok()
+    }
 }
 
 /// What the application did in a power cycle.
@@ -137,6 +147,7 @@ impl<'a> World<'a> {
             part,
             table,
             verdicts,
+            identified: RefCell::default(),
             shipped: RefCell::default(),
         })
     }
@@ -154,8 +165,29 @@ impl<'a> World<'a> {
         std::iter::once(apps.factory()).chain(apps.slots().iter().copied().map(Some))
     }
 
-    /// What a partition holds as the bootloader sees it.
-    pub(super) fn content(&self, memory: &Memory, region: Region) -> Content {
+    /// What an application that booted may do, apart from crashing.
+    pub(super) fn actions(&self, spec: &Spec, running: App, firmware: FirmwareId) -> Vec<Action> {
+        let mut actions = vec![Action::Update(self.offered(firmware))];
+        if matches!(spec.trial, Trial::Running(_)) {
+            actions.push(Action::Reject);
+        } else if running != App::Factory && self.layout.apps().factory().is_some() {
+            actions.push(Action::SelectFactory);
+        }
+        actions
+    }
+
+    /// What a partition holds as the bootloader sees it. Remembered by digest, as verdicts are.
+    pub(crate) fn content(&self, memory: &Memory, region: Region) -> Content {
+        let key = (region.offset, memory.digest(region.offset..region.offset + region.size));
+        if let Some(&known) = self.identified.borrow().get(&key) {
+            return known;
+        }
+        let content = self.identify(memory, region);
+        self.identified.borrow_mut().insert(key, content);
+        content
+    }
+
+    fn identify(&self, memory: &Memory, region: Region) -> Content {
         let chip = || Chip::with_memory(self.part, memory.clone());
         let Some(info) = self.verdicts.verdict(memory, region, chip) else {
             return Content::Junk;
@@ -171,23 +203,87 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Runs the bootloader on `memory` and records its flash operations.
+    /// Runs the bootloader on `memory` and records its flash operations. Its verdicts on images are
+    /// remembered by the digest of what they were passed on.
     pub fn boot(&self, memory: Memory, secure_version: u32, explain: bool) -> BootRun {
+        self.boot_with(memory, secure_version, &mut &self.verdicts, explain)
+    }
+
+    /// As [`boot`](Self::boot), with other verdicts on images.
+    pub fn boot_with(
+        &self,
+        memory: Memory,
+        secure_version: u32,
+        images: &mut impl ImageCheck<Chip>,
+        explain: bool,
+    ) -> BootRun {
         let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::ESP_IDF_BOOTLOADER);
         chip.record();
         let mut events = Vec::new();
-        let input = BootInput { secure_version, ..BootInput::default() };
-        let mut images = &self.verdicts;
+        let note = |event| {
+            if explain {
+                events.push(event);
+            }
+        };
         let boot = self
-            .bootloader
-            .run_with_table(&self.table, &mut chip, &mut images, input, |event| {
-                if explain {
-                    events.push(event);
-                }
-            })
+            .boot_on(&mut chip, secure_version, images, note)
             .expect("power stays on while operations are recorded");
         let recorded = chip.take_recording();
         BootRun { boot, events, recorded, memory: chip.into_memory() }
+    }
+
+    /// Runs the bootloader on a chip that may fail, with every image read through it.
+    ///
+    /// # Errors
+    /// The chip lost power.
+    pub(crate) fn boot_through(
+        &self,
+        chip: &mut Chip,
+        secure_version: u32,
+    ) -> Result<Boot, FlashError> {
+        let mut images = FullCheck { requirements: self.verdicts.requirements };
+        self.boot_on(chip, secure_version, &mut images, |_| ())
+    }
+
+    /// Runs the bootloader on a chip whose reads all show what is stored.
+    ///
+    /// # Errors
+    /// The chip lost power.
+    pub(crate) fn boot_stored(
+        &self,
+        chip: &mut Chip,
+        secure_version: u32,
+    ) -> Result<Boot, FlashError> {
+        self.boot_on(chip, secure_version, &mut &self.verdicts, |_| ())
+    }
+
+    fn boot_on(
+        &self,
+        chip: &mut Chip,
+        secure_version: u32,
+        images: &mut impl ImageCheck<Chip>,
+        on_event: impl FnMut(Event),
+    ) -> Result<Boot, FlashError> {
+        let input = BootInput { secure_version, ..BootInput::default() };
+        self.bootloader.run_with_table(&self.table, chip, images, input, on_event)
+    }
+
+    /// What a boot that started `app` was, given what the partitions hold.
+    pub(crate) fn booted(&self, contents: &Contents, app: App, boot: &Boot) -> Booted {
+        self.booted_content(content_of(contents, app), app, boot)
+    }
+
+    /// What a boot that started `app` was, given what its partition holds.
+    pub(super) fn booted_content(&self, content: Content, app: App, boot: &Boot) -> Booted {
+        let firmware = match content {
+            Content::Firmware(id) => Some(id),
+            _ => None,
+        };
+        Booted {
+            firmware,
+            first_choice: boot.selected.and_then(Choice::app) == Some(app),
+            on_trial: self.bootloader.rollback && app != App::Factory,
+        }
     }
 
     /// Runs the application of a power cycle and records its flash operations. It stops after the
@@ -195,11 +291,17 @@ impl<'a> World<'a> {
     pub fn act(&self, memory: Memory, running: App, action: Action) -> AppRun {
         let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::PAGES);
         chip.record();
+        let calls = self.act_on(&mut chip, running, action);
+        AppRun { calls, recorded: chip.take_recording() }
+    }
+
+    /// Runs the application of a power cycle on a chip that may fail, up to the first call that fails.
+    pub(crate) fn act_on(&self, chip: &mut Chip, running: App, action: Action) -> Vec<CallRun> {
         let mut calls: Vec<CallRun> = Vec::new();
         for &call in action.calls() {
             let start = chip.operations() as usize;
             let device = Device {
-                chip: &mut chip,
+                chip: &mut *chip,
                 layout: self.layout,
                 requirements: &self.requirements,
                 running,
@@ -222,7 +324,7 @@ impl<'a> World<'a> {
                 break;
             }
         }
-        AppRun { calls, recorded: chip.take_recording() }
+        calls
     }
 }
 

@@ -1,0 +1,177 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sim::flash::Part;
+use sim::flash::fault::{FaultClass, FaultProfile};
+use sim::layout::Layout;
+use sim::setup::subjects;
+use sim::subject::Subject;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  sim                                     all layouts, bootloaders and subjects
+  sim --layout 2-slots --rollback on      one layout, with a rollback bootloader
+  sim --subject esp-idf-v5.5              only the update code of ESP-IDF
+  sim --faults F0,F1                      cuts between operations, and programs cut short
+  sim --image app.bin --update app2.bin --partitions partitions.csv
+                                          your own images and partition table
+  sim replay target/counterexamples/esp-idf-v5.5-H1.json
+                                          what happens in a counterexample, step by step
+
+Exit status: 0 every verdict is as expected, 1 one is not, 2 bad input, 130 interrupted.";
+
+/// Tries every power cut of an over-the-air update on a simulated ESP32.
+///
+/// From the state of a new device, power is cut at every flash operation of the update code and of the
+/// bootloader, in every way that the faults allow; what remains is booted and explored in turn, until
+/// no new state appears. Then any number of cuts in any order is covered. What breaks is written to
+/// replay files.
+#[derive(Debug, Parser)]
+#[command(name = "sim", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) explore: Explore,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Runs a counterexample again and tells what happens step by step.
+    ///
+    /// Exit status: 0 the invariant breaks as recorded, 1 it does not, 2 bad input.
+    Replay {
+        /// A file that an exploration wrote.
+        file: PathBuf,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Explore {
+    /// Layout to explore, may be repeated [default: all]
+    #[arg(long, value_name = "NAME", value_parser = layout, help_heading = "Device")]
+    pub(super) layout: Vec<Layout>,
+    /// Partition table to explore instead, CSV or binary
+    #[arg(long, value_name = "FILE", conflicts_with = "layout", help_heading = "Device")]
+    pub(super) partitions: Option<PathBuf>,
+    /// Whether the bootloader supports rollback
+    #[arg(long, value_enum, default_value = "both", help_heading = "Device")]
+    pub(super) rollback: Rollback,
+    /// Flash part, which determines the capacity
+    #[arg(long, value_name = "NAME", default_value = "W25Q32JV", value_parser = part)]
+    #[arg(help_heading = "Device")]
+    pub(super) flash_part: Part,
+    /// Application image that is installed at first; its header determines the chip
+    #[arg(long, value_name = "FILE", requires = "update", help_heading = "Device")]
+    pub(super) image: Option<PathBuf>,
+    /// Application image that is offered as an update, may be repeated
+    #[arg(long, value_name = "FILE", requires = "image", help_heading = "Device")]
+    pub(super) update: Vec<PathBuf>,
+    /// Update code to explore, may be repeated [default: all]
+    #[arg(long, value_name = "NAME", value_parser = subject, help_heading = "Device")]
+    pub(super) subject: Vec<&'static dyn Subject>,
+    /// Faults of a power cut: F0 between operations, F1 programs cut short, F2 any bit of a program,
+    /// F3 erases, F6 other bytes of the sector as well
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = fault)]
+    #[arg(default_value = "F0,F1,F2,F3,F8,F9", help_heading = "Power cuts")]
+    pub(super) faults: Vec<FaultClass>,
+    /// Seed of the torn contents that are not enumerated
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Power cuts")]
+    pub(super) seed: u64,
+    /// Never cut power while the bootloader writes
+    #[arg(long, help_heading = "Power cuts")]
+    pub(super) no_bootloader_cuts: bool,
+    /// Stop an exploration after this many states
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    pub(super) max_states: u64,
+    /// Number of threads [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(super) jobs: Option<NonZeroUsize>,
+    /// Where to write replay files
+    #[arg(long, value_name = "DIR", default_value = "target/counterexamples")]
+    pub(super) counterexamples: PathBuf,
+    /// Print the results as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Rollback {
+    On,
+    Off,
+    Both,
+}
+
+impl Rollback {
+    pub(super) fn values(self) -> &'static [bool] {
+        match self {
+            Self::On => &[true],
+            Self::Off => &[false],
+            Self::Both => &[false, true],
+        }
+    }
+}
+
+impl Explore {
+    pub(super) fn profile(&self) -> FaultProfile {
+        let none = FaultProfile::none(self.seed);
+        self.faults.iter().copied().fold(none, FaultProfile::with)
+    }
+}
+
+fn layout(name: &str) -> Result<Layout, String> {
+    let stock = Layout::stock();
+    let found = stock.iter().find(|layout| layout.name() == name).cloned();
+    found.ok_or_else(|| expected(stock.iter().map(Layout::name)))
+}
+
+fn subject(name: &str) -> Result<&'static dyn Subject, String> {
+    let found = subjects().into_iter().find(|subject| subject.name() == name);
+    found.ok_or_else(|| expected(subjects().into_iter().map(|subject| subject.name())))
+}
+
+fn part(name: &str) -> Result<Part, String> {
+    let found = Part::by_name(name).copied();
+    found.ok_or_else(|| expected(Part::ALL.iter().map(|part| part.name)))
+}
+
+/// The classes that the explorer enumerates; the others are too many and belong to random tests.
+fn fault(name: &str) -> Result<FaultClass, String> {
+    let enumerable = FaultProfile::enumerable(0);
+    let class: FaultClass = name.trim().parse()?;
+    let names: Vec<_> = enumerable.classes().map(|class| class.to_string()).collect();
+    match enumerable.has(class) {
+        true => Ok(class),
+        false => Err(format!(
+            "{class} cannot be enumerated, {}",
+            expected(names.iter().map(String::as_str))
+        )),
+    }
+}
+
+fn expected<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    format!("expected {}", names.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn collateral_damage_is_off_unless_asked_for() {
+        let cli = Cli::parse_from(["sim"]);
+        let all = FaultProfile::enumerable(1);
+        assert_eq!(cli.explore.profile(), all.without(FaultClass::Collateral));
+        let cli = Cli::parse_from(["sim", "--faults", "F0,F6"]);
+        assert!(cli.explore.profile().has(FaultClass::Collateral));
+        assert!(Cli::try_parse_from(["sim", "--faults", "F4"]).is_err());
+    }
+}

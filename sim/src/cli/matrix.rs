@@ -1,0 +1,87 @@
+//! The explorations that a command line asks for.
+
+use super::args::Explore;
+use ota_core::image::{ChipId, Requirements};
+use sim::firmware::Firmware;
+use sim::flash::fault::{FaultClass, FaultProfile};
+use sim::input;
+use sim::layout::Layout;
+use sim::replay::{FirmwareSource, ReplayError};
+use sim::setup::{FIXTURES, Fixture, Setup, subjects};
+use sim::subject::Subject;
+use std::sync::Arc;
+
+/// What to explore.
+#[derive(Debug)]
+pub(super) struct Matrix {
+    /// One exploration each.
+    pub(super) setups: Vec<Setup>,
+    /// Where the images come from.
+    pub(super) sources: Vec<FirmwareSource>,
+    /// All stock layouts and bootloaders, on the images that come with the program, with all faults:
+    /// here it is known what ESP-IDF's update code must show.
+    pub(super) stock: bool,
+}
+
+impl Matrix {
+    /// Reads all inputs.
+    pub(super) fn new(args: &Explore) -> Result<Self, ReplayError> {
+        let (chip, firmware, sources) = images(args)?;
+        let firmware: Arc<[_]> = firmware.into();
+        let layouts = match &args.partitions {
+            Some(path) => vec![input::read_table(path, args.flash_part.capacity)?],
+            None if args.layout.is_empty() => Layout::stock(),
+            None => args.layout.clone(),
+        };
+        let chosen: Vec<&'static dyn Subject> =
+            if args.subject.is_empty() { subjects().into() } else { args.subject.clone() };
+        let mut setups = Vec::new();
+        for layout in &layouts {
+            for &rollback in args.rollback.values() {
+                for &subject in &chosen {
+                    let setup = Setup {
+                        layout: layout.clone(),
+                        rollback,
+                        firmware: firmware.clone(),
+                        subject,
+                        part: args.flash_part,
+                        chip,
+                    };
+                    setup.world()?;
+                    setups.push(setup);
+                }
+            }
+        }
+        let all_layouts = args.partitions.is_none() && args.layout.is_empty();
+        let usual = FaultProfile::enumerable(args.seed).without(FaultClass::Collateral);
+        let profile = args.profile();
+        let all_faults = usual.classes().all(|class| profile.has(class));
+        let stock = all_layouts
+            && all_faults
+            && args.image.is_none()
+            && args.rollback.values().len() == 2
+            && chosen.iter().any(|subject| subject.name() == "esp-idf-v5.5");
+        Ok(Self { setups, sources, stock })
+    }
+}
+
+type Images = (ChipId, Vec<Firmware>, Vec<FirmwareSource>);
+
+fn images(args: &Explore) -> Result<Images, ReplayError> {
+    let Some(first) = &args.image else {
+        let sources = FIXTURES.map(|fixture| FirmwareSource::Builtin(fixture.name.into()));
+        let firmware = FIXTURES.iter().map(Fixture::firmware).collect();
+        return Ok((ChipId::ESP32C3, firmware, sources.into()));
+    };
+    let image = input::read_image(first)?;
+    let chip = input::chip_of(first, &image)?;
+    let requirements = Requirements::for_chip(chip);
+    let mut firmware = vec![input::verify_image(first, &image, &requirements)?];
+    let mut sources = vec![FirmwareSource::file(first, &image)];
+    for path in &args.update {
+        let image = input::read_image(path)?;
+        firmware.push(input::verify_image(path, &image, &requirements)?);
+        sources.push(FirmwareSource::file(path, &image));
+    }
+    Ok((chip, firmware, sources))
+}

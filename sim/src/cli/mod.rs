@@ -1,0 +1,135 @@
+//! The program: what its commands do.
+
+mod args;
+mod expect;
+mod findings;
+mod matrix;
+mod output;
+mod run;
+
+use args::{Cli, Command, Explore};
+use clap::Parser;
+use expect::Verdict;
+use matrix::Matrix;
+use output::Results;
+use run::Runner;
+use sim::explore::{Limits, Report};
+use sim::replay::{Replay, ReplayError, Story};
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+
+/// A verdict is not as expected, or a counterexample does not replay.
+const UNEXPECTED: u8 = 1;
+/// An input or an argument is wrong.
+const BAD_INPUT: u8 = 2;
+/// Ctrl-C; what shells report for a program that ends by SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Runs the command line.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Some(Command::Replay { file }) => replay(file),
+        None => explore(&cli.explore),
+    };
+    result.map_or_else(
+        |error| {
+            eprintln!("error: {error}");
+            ExitCode::from(BAD_INPUT)
+        },
+        ExitCode::from,
+    )
+}
+
+/// Prints to standard output. A reader that has gone away, as in `sim | head`, is no error.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn explore(args: &Explore) -> Result<u8, ReplayError> {
+    let matrix = Matrix::new(args)?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let handler = interrupted.clone();
+    // Without a handler, Ctrl-C ends the program at once, as it does everywhere else.
+    let _ = ctrlc::set_handler(move || handler.store(true, Relaxed));
+    let runner = Runner {
+        limits: Limits {
+            profile: args.profile(),
+            cut_bootloader: !args.no_bootloader_cuts,
+            max_states: args.max_states,
+            max_cuts: u32::MAX,
+            remember: true,
+        },
+        jobs: args.jobs.or(thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+        quiet: args.json,
+        interrupted: &interrupted,
+    };
+    let reports = runner.run(&matrix.setups)?;
+    let findings = findings::write(&matrix, &reports, args.seed, &args.counterexamples)?;
+    let surprises = surprises(&matrix, &reports);
+    let results = Results {
+        seed: args.seed,
+        faults: args.profile().classes().map(|class| class.to_string()).collect(),
+        setups: &matrix.setups,
+        reports: &reports,
+        findings: &findings,
+        surprises: &surprises,
+    };
+    print(&if args.json { results.json() } else { results.text() });
+    Ok(match (interrupted.load(Relaxed), surprises.is_empty()) {
+        (true, _) => INTERRUPTED,
+        (false, false) => UNEXPECTED,
+        (false, true) => 0,
+    })
+}
+
+fn surprises(matrix: &Matrix, reports: &[Option<Report>]) -> Vec<String> {
+    let mut surprises = Vec::new();
+    for (setup, report) in matrix.setups.iter().zip(reports) {
+        let verdict = report.as_ref().map_or(Verdict::Incomplete, Verdict::of);
+        let subject = setup.subject.name();
+        if !verdict.expected(subject) {
+            let rollback = if setup.rollback { "with" } else { "without" };
+            let layout = setup.layout.name();
+            surprises.push(format!("{subject} on {layout} {rollback} rollback: {verdict}"));
+        }
+    }
+    if matrix.stock {
+        let found: Vec<_> = matrix
+            .setups
+            .iter()
+            .zip(reports)
+            .filter(|(setup, _)| setup.subject.name().starts_with("esp-idf"))
+            .flat_map(|(_, report)| report)
+            .flat_map(|report| &report.counterexamples)
+            .map(|example| example.finding)
+            .collect();
+        for hazard in expect::missing(&found) {
+            surprises.push(format!("esp-idf-v5.5 does not show {hazard}: {}", hazard.describe()));
+        }
+    }
+    surprises
+}
+
+fn replay(file: &Path) -> Result<u8, ReplayError> {
+    let replay = Replay::read(file)?;
+    let setup = replay.setup()?;
+    let trace = replay.run(&setup)?;
+    print(&Story { replay: &replay, setup: &setup, trace: &trace }.to_string());
+    Ok(match trace.violation(&replay.finding) {
+        Some(_) => {
+            print("\nReproduced: the invariant breaks as recorded.\n");
+            0
+        }
+        None => {
+            let finding = replay.finding;
+            print(&format!("\nNOT REPRODUCED: the last cycle does not show: {finding}\n"));
+            UNEXPECTED
+        }
+    })
+}

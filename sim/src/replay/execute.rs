@@ -1,0 +1,251 @@
+//! Runs power cycles on the flash contents as they really are.
+//!
+//! The exploration puts the simplest contents of the same [`State`] in place of every state that it
+//! meets. Here nothing is replaced: what a cycle leaves behind, the next one finds.
+
+use super::error::ReplayError;
+use crate::explore::{
+    Action, AppRun, BootRun, Broken, Cycle, Finding, Hit, Invariant, Spec, State, What, World,
+    Writer, check_wear, recognise, torn_state,
+};
+use crate::firmware::FirmwareId;
+use crate::flash::{Memory, Recorded};
+use crate::subject::Call;
+
+/// A device between two power cycles.
+#[derive(Clone, Debug)]
+struct Device {
+    memory: Memory,
+    spec: Spec,
+    secure_version: u32,
+    bootloader_cut: bool,
+    hit: Option<Hit>,
+}
+
+/// A broken invariant.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which, and the weakness behind it.
+    pub finding: Finding,
+    /// How it showed.
+    pub what: What,
+}
+
+/// A power cut in a flash operation.
+#[derive(Clone, Debug)]
+pub struct TornOperation {
+    /// The operation, with the contents before.
+    pub recorded: Recorded,
+    /// The contents when power returns.
+    pub memory: Memory,
+}
+
+/// What happened in a power cycle.
+#[derive(Debug)]
+pub struct CycleTrace {
+    /// Flash contents at power-on.
+    pub before: Memory,
+    /// The bootloader, as it runs if power stays on.
+    pub boot: BootRun,
+    /// The firmware that started, unless none or an unknown one did.
+    pub firmware: Option<FirmwareId>,
+    /// What the application did, if it came to that.
+    pub app: Option<AppRun>,
+    /// The cut that ended the cycle.
+    pub cut: Option<TornOperation>,
+    /// The invariants that broke in it.
+    pub violations: Vec<Violation>,
+    /// Flash contents at the end.
+    pub after: Memory,
+}
+
+/// What happened in a sequence of power cycles.
+#[derive(Debug)]
+pub struct Trace {
+    /// The cycles, in order.
+    pub cycles: Vec<CycleTrace>,
+}
+
+impl Trace {
+    /// Runs `cycles` from the state of a new device.
+    pub(super) fn run(world: &World<'_>, cycles: &[Cycle]) -> Result<Self, ReplayError> {
+        let initial = world.initial();
+        let mut device = Device {
+            memory: world.memory(&initial),
+            spec: initial.spec,
+            secure_version: initial.secure_version,
+            bootloader_cut: initial.bootloader_cut,
+            hit: None,
+        };
+        let mut traces = Vec::new();
+        for (index, cycle) in cycles.iter().enumerate() {
+            let (trace, next) = device.run(world, index + 1, cycle)?;
+            traces.push(trace);
+            device = next;
+        }
+        Ok(Self { cycles: traces })
+    }
+
+    /// How `finding` shows in the last cycle.
+    pub fn violation(&self, finding: &Finding) -> Option<&Violation> {
+        self.cycles.last()?.violations.iter().find(|violation| violation.finding == *finding)
+    }
+}
+
+impl Device {
+    fn state(&self, world: &World<'_>) -> State {
+        State {
+            entries: world.entries(&self.memory),
+            contents: world.contents(&self.memory),
+            spec: self.spec,
+            secure_version: self.secure_version,
+            bootloader_cut: self.bootloader_cut,
+        }
+    }
+
+    /// Runs power cycle `number`, counted from 1.
+    fn run(
+        &self,
+        world: &World<'_>,
+        number: usize,
+        cycle: &Cycle,
+    ) -> Result<(CycleTrace, Self), ReplayError> {
+        check_firmware(world, number, cycle.action)?;
+        let boot = world.boot(self.memory.clone(), self.secure_version, true);
+        let mut trace = CycleTrace {
+            before: self.memory.clone(),
+            boot,
+            firmware: None,
+            app: None,
+            cut: None,
+            violations: Vec::new(),
+            after: self.memory.clone(),
+        };
+        let mut next = self.clone();
+        match &cycle.cut {
+            Some(cut) if cut.during == Writer::Bootloader => {
+                next.cut(world, number, cycle, &trace.boot.recorded, None, &mut trace.cut)?;
+                next.bootloader_cut = true;
+            }
+            _ => self.start(world, number, cycle, &mut trace, &mut next)?,
+        }
+        trace.after = next.memory.clone();
+        Ok((trace, next))
+    }
+
+    /// The rest of a cycle in which the bootloader comes to its end.
+    fn start(
+        &self,
+        world: &World<'_>,
+        number: usize,
+        cycle: &Cycle,
+        trace: &mut CycleTrace,
+        next: &mut Self,
+    ) -> Result<(), ReplayError> {
+        let boot = &trace.boot;
+        let state = self.state(world);
+        next.memory = boot.memory.clone();
+        next.secure_version = boot.boot.secure_version;
+        let mut violations = Vec::new();
+        let started = match boot.boot.outcome {
+            Ok(started) => started,
+            Err(reason) => {
+                let broken = Broken { invariant: Invariant::Bootable, what: What::NoBoot(reason) };
+                trace.violations.push(self.violation(world, &state, broken, boot));
+                return Ok(());
+            }
+        };
+        let booted = world.booted(&next.state(world).contents, started.app, &boot.boot);
+        let (spec, broken) = self.spec.booted(booted);
+        violations.extend(broken.map(|broken| self.violation(world, &state, broken, boot)));
+        next.spec = spec;
+        trace.firmware = booted.firmware;
+        if booted.firmware.is_some() {
+            let app = world.act(boot.memory.clone(), started.app, cycle.action);
+            let running = next.state(world);
+            let offered = match cycle.action {
+                Action::Update(firmware) => firmware,
+                _ => 0,
+            };
+            let cut = cycle.cut.as_ref().map(|cut| cut.operation as usize);
+            let mut interrupted = None;
+            for call in &app.calls {
+                if cut.is_some_and(|cut| call.operations.contains(&cut)) {
+                    interrupted = Some(call.call);
+                    next.spec = next.spec.during(call.call, offered);
+                    break;
+                }
+                let worn = check_wear(world, call, &app.recorded);
+                let failed = call.result.as_ref().err().map(|it| Broken::failed(call.call, it));
+                next.spec = match failed {
+                    None => next.spec.after(call.call, offered),
+                    Some(_) => next.spec.during(call.call, offered),
+                };
+                let broken = worn.into_iter().chain(failed);
+                violations.extend(broken.map(|it| next.violation(world, &running, it, boot)));
+                next.bootloader_cut &= !call.confirmed();
+                next.memory = call.memory.clone();
+            }
+            if cut.is_some() {
+                next.cut(world, number, cycle, &app.recorded, interrupted, &mut trace.cut)?;
+            }
+            trace.app = Some(app);
+        }
+        trace.violations = violations;
+        Ok(())
+    }
+
+    /// Cuts power in one of the `recorded` operations.
+    fn cut(
+        &mut self,
+        world: &World<'_>,
+        number: usize,
+        cycle: &Cycle,
+        recorded: &[Recorded],
+        call: Option<Call>,
+        torn: &mut Option<TornOperation>,
+    ) -> Result<(), ReplayError> {
+        let Some(cut) = &cycle.cut else { return Ok(()) };
+        let Some(hit) = recorded.get(cut.operation as usize) else {
+            return Err(ReplayError::NoOperation {
+                cycle: number,
+                operation: cut.operation,
+                count: recorded.len(),
+            });
+        };
+        let memory = cut
+            .tear
+            .apply(&hit.before, &hit.operation)
+            .map_err(|source| ReplayError::Tear { cycle: number, source })?;
+        let entries = [&hit.before, &memory, &hit.after].map(|memory| world.raw_entries(memory));
+        let torn_state = torn_state(&entries[0], &entries[1], &entries[2]);
+        let latest = Hit::new(world, call, hit, torn_state);
+        self.hit = Hit::explaining(self.hit, self.bootloader_cut, Some(latest));
+        self.memory = memory.clone();
+        *torn = Some(TornOperation { recorded: hit.clone(), memory });
+        Ok(())
+    }
+
+    fn violation(
+        &self,
+        world: &World<'_>,
+        state: &State,
+        broken: Broken,
+        boot: &BootRun,
+    ) -> Violation {
+        let during = if self.bootloader_cut { Writer::Bootloader } else { Writer::Application };
+        let hazard = recognise(world, state, self.hit, &broken, &boot.boot);
+        let finding = Finding { invariant: broken.invariant, hazard, during };
+        Violation { finding, what: broken.what }
+    }
+}
+
+fn check_firmware(world: &World<'_>, cycle: usize, action: Action) -> Result<(), ReplayError> {
+    let count = world.firmware.len();
+    match action {
+        Action::Update(firmware) if usize::from(firmware) >= count => {
+            Err(ReplayError::NoFirmware { cycle, firmware, last: count - 1 })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,80 @@
+//! Everything that an exploration or a replay needs, put together by name.
+
+use crate::bootloader::Bootloader;
+use crate::explore::{World, WorldError};
+use crate::firmware::Firmware;
+use crate::flash::Part;
+use crate::layout::Layout;
+use crate::subject::{EspIdf, OtaCore, Subject};
+use ota_core::Extent;
+use ota_core::image::{ChipId, Requirements};
+use std::sync::Arc;
+
+/// An application image that comes with the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Fixture {
+    /// Its file name.
+    pub name: &'static str,
+    /// Its bytes.
+    pub bytes: &'static [u8],
+}
+
+/// The images that come with the program, for the ESP32-C3; see `fixtures/README.md`.
+pub const FIXTURES: [Fixture; 3] = [
+    Fixture { name: "app-1.0.0.bin", bytes: include_bytes!("../fixtures/app-1.0.0.bin") },
+    Fixture { name: "app-2.0.0.bin", bytes: include_bytes!("../fixtures/app-2.0.0.bin") },
+    Fixture { name: "app-3.0.0.bin", bytes: include_bytes!("../fixtures/app-3.0.0.bin") },
+];
+
+impl Fixture {
+    /// The image, verified.
+    pub fn firmware(&self) -> Firmware {
+        Firmware::new(self.name, self.bytes, &Requirements::for_chip(ChipId::ESP32C3))
+            .expect("the fixtures are valid images")
+    }
+}
+
+/// The update code that comes with the program.
+pub fn subjects() -> [&'static dyn Subject; 4] {
+    [
+        &OtaCore { extent: Some(Extent::Sequential) },
+        &OtaCore { extent: None },
+        &EspIdf { extent: None },
+        &EspIdf { extent: Some(Extent::Sequential) },
+    ]
+}
+
+/// A device with update code and images: what [`World`] needs, owned, so that each thread can have its
+/// own world.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The partitions.
+    pub layout: Layout,
+    /// Whether the bootloader was built with rollback.
+    pub rollback: bool,
+    /// The images: the installed one, then the updates.
+    pub firmware: Arc<[Firmware]>,
+    /// The update code.
+    pub subject: &'static dyn Subject,
+    /// The flash part.
+    pub part: Part,
+    /// The chip.
+    pub chip: ChipId,
+}
+
+impl Setup {
+    /// The device.
+    ///
+    /// # Errors
+    /// [`WorldError`] when the images and the layout do not go together.
+    pub fn world(&self) -> Result<World<'_>, WorldError> {
+        let bootloader = Bootloader {
+            rollback: self.rollback,
+            // The header knows 1 MiB as 0, 2 MiB as 1, and so on (`esp_image_flash_size_t`).
+            spi_size: (self.part.capacity >> 20).max(1).ilog2() as u8,
+            ..Bootloader::default()
+        };
+        let requirements = Requirements::for_chip(self.chip);
+        World::new(&self.layout, bootloader, requirements, &self.firmware, self.subject, self.part)
+    }
+}

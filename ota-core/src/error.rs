@@ -20,6 +20,8 @@ pub enum Error<E> {
     NotAnOtaSlot(App),
     /// The slot holds the image that is running.
     RunningSlot,
+    /// The slot holds an image that a select entry points to.
+    SlotInUse,
     /// The running image must be confirmed or rejected before the next update may begin.
     PendingVerify,
     /// More bytes than the slot holds.
@@ -90,7 +92,7 @@ impl<E> Error<E> {
                 esp_err::INVALID_ARG
             }
             Self::TooLarge { .. } => esp_err::INVALID_SIZE,
-            Self::RunningSlot => esp_err::OTA_PARTITION_CONFLICT,
+            Self::RunningSlot | Self::SlotInUse => esp_err::OTA_PARTITION_CONFLICT,
             Self::NotAnImage { .. } | Self::Image(_) | Self::Incomplete { .. } => {
                 esp_err::OTA_VALIDATE_FAILED
             }
@@ -151,6 +153,7 @@ impl<E: fmt::Debug> fmt::Display for Error<E> {
                 write!(f, "{app} cannot take an update: only ota_0 to ota_15 can")
             }
             Self::RunningSlot => f.write_str("the slot holds the running image"),
+            Self::SlotInUse => f.write_str("a select entry points to the slot"),
             Self::PendingVerify => {
                 f.write_str("the running image is on trial: confirm or reject it first")
             }

@@ -31,5 +31,5 @@ pub use error::Error;
 pub use generation::Generation;
 pub use ota::{Config, Confirmation, Ota, Recovery, Verified};
 pub use read::{ReadError, SliceFlash};
-pub use session::{Extent, Session};
+pub use session::{Extent, Paused, Session};
 pub use text::Text;

@@ -21,7 +21,7 @@ use crate::otadata::{self, Sector, SelectEntry, State};
 use crate::partition::{App, Region, Slot};
 use crate::read::ReadError;
 use crate::records::{Reading, Readings, Records, erase_checked};
-use crate::session::{Extent, Session};
+use crate::session::{Extent, Paused, Session};
 use crate::table::AppLayout;
 use embedded_storage::nor_flash::MultiwriteNorFlash;
 
@@ -101,6 +101,11 @@ impl<F: MultiwriteNorFlash> Ota<F> {
     /// Gives the flash back.
     pub fn release(self) -> F {
         self.flash
+    }
+
+    /// The flash itself. What is written past the session is not protected by it.
+    pub fn flash(&mut self) -> &mut F {
+        &mut self.flash
     }
 
     /// The partitions that updates deal with.
@@ -278,6 +283,23 @@ impl<F: MultiwriteNorFlash> Ota<F> {
     pub fn resume(&mut self, slot: Slot, written: u32) -> Result<Session<'_, F>, Error<F::Error>> {
         let region = self.open_slot(slot, written)?;
         Ok(Session::resume(self, slot, region, written))
+    }
+
+    /// Goes on with a session that was paused in this power cycle.
+    ///
+    /// # Errors
+    /// [`Error::SlotInUse`] when the slot was selected in the meantime, so that writing to it would
+    /// destroy what the next boot starts; [`Error::RunningSlot`]; flash errors.
+    pub fn unpause(&mut self, paused: Paused) -> Result<Session<'_, F>, Error<F::Error>> {
+        let slot = paused.slot();
+        if App::Ota(slot) == self.running {
+            return Err(Error::RunningSlot);
+        }
+        let readings = self.read()?;
+        if readings.both().into_iter().any(|r| r.valid && self.selects(r, slot)) {
+            return Err(Error::SlotInUse);
+        }
+        Ok(Session::unpause(self, paused))
     }
 
     fn open_slot(&mut self, slot: Slot, size: u32) -> Result<Region, Error<F::Error>> {

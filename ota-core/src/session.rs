@@ -36,6 +36,13 @@ const UNIT: usize = 4;
 #[derive(Debug)]
 pub struct Session<'a, F> {
     ota: &'a mut Ota<F>,
+    at: Paused,
+}
+
+/// A session without its flash, for code that cannot keep a borrow from one packet of a download to
+/// the next. It does nothing by itself; see [`Ota::unpause`].
+#[derive(Clone, Copy, Debug)]
+pub struct Paused {
     slot: Slot,
     region: Region,
     /// Everything below this offset of the slot is erased or written, and nothing else is.
@@ -47,6 +54,13 @@ pub struct Session<'a, F> {
     sequential: bool,
     /// End of the furthest byte written.
     written: u32,
+}
+
+impl Paused {
+    /// The slot that is being written.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
 }
 
 impl<'a, F: MultiwriteNorFlash> Session<'a, F> {
@@ -62,10 +76,9 @@ impl<'a, F: MultiwriteNorFlash> Session<'a, F> {
             Extent::Sequential => 0,
         };
         erase_checked(&mut ota.flash, region.offset, region.offset + erased)?;
-        Ok(Self {
-            sequential: extent == Extent::Sequential,
-            ..Self::at(ota, slot, region, 0, erased)
-        })
+        let mut session = Self::at(ota, slot, region, 0, erased);
+        session.at.sequential = extent == Extent::Sequential;
+        Ok(session)
     }
 
     pub(crate) fn resume(ota: &'a mut Ota<F>, slot: Slot, region: Region, written: u32) -> Self {
@@ -74,8 +87,7 @@ impl<'a, F: MultiwriteNorFlash> Session<'a, F> {
     }
 
     fn at(ota: &'a mut Ota<F>, slot: Slot, region: Region, position: u32, erased: u32) -> Self {
-        Self {
-            ota,
+        let at = Paused {
             slot,
             region,
             erased,
@@ -84,17 +96,27 @@ impl<'a, F: MultiwriteNorFlash> Session<'a, F> {
             tail_len: 0,
             sequential: true,
             written: position,
-        }
+        };
+        Self { ota, at }
+    }
+
+    pub(crate) fn unpause(ota: &'a mut Ota<F>, at: Paused) -> Self {
+        Self { ota, at }
+    }
+
+    /// Gives the flash back until [`Ota::unpause`].
+    pub fn pause(self) -> Paused {
+        self.at
     }
 
     /// Offset in the slot at which [`write`](Self::write) goes on, in bytes.
     pub fn position(&self) -> u32 {
-        self.position
+        self.at.position
     }
 
     /// The slot that is being written.
     pub fn slot(&self) -> Slot {
-        self.slot
+        self.at.slot
     }
 
     /// Appends data of any length (`esp_ota_write`).
@@ -105,27 +127,27 @@ impl<'a, F: MultiwriteNorFlash> Session<'a, F> {
     /// [`Error::NotAnImage`] for a wrong first byte, [`Error::TooLarge`] past the end of the slot,
     /// flash errors.
     pub fn write(&mut self, mut data: &[u8]) -> Result<(), Error<F::Error>> {
-        self.check_room(self.position, data.len())?;
-        self.check_first_byte(self.position, data)?;
-        while self.tail_len > 0 && !data.is_empty() {
+        self.check_room(self.at.position, data.len())?;
+        self.check_first_byte(self.at.position, data)?;
+        while self.at.tail_len > 0 && !data.is_empty() {
             let (byte, rest) = data.split_at(1);
             self.push_tail(byte)?;
             data = rest;
         }
         let (units, rest) = data.split_at(data.len() - data.len() % UNIT);
-        self.program(self.position, units)?;
-        self.position += units.len() as u32;
+        self.program(self.at.position, units)?;
+        self.at.position += units.len() as u32;
         self.push_tail(rest)
     }
 
     fn push_tail(&mut self, bytes: &[u8]) -> Result<(), Error<F::Error>> {
         for &byte in bytes {
-            if let Some(place) = self.tail.get_mut(self.tail_len) {
+            if let Some(place) = self.at.tail.get_mut(self.at.tail_len) {
                 *place = byte;
             }
-            self.tail_len += 1;
-            self.position += 1;
-            if self.tail_len == UNIT {
+            self.at.tail_len += 1;
+            self.at.position += 1;
+            if self.at.tail_len == UNIT {
                 self.flush()?;
             }
         }
@@ -134,10 +156,10 @@ impl<'a, F: MultiwriteNorFlash> Session<'a, F> {
 
     /// Programs the unfinished unit, filled up with 0xFF.
     fn flush(&mut self) -> Result<(), Error<F::Error>> {
-        if self.tail_len > 0 {
-            let start = self.position - self.tail_len as u32;
-            let unit = core::mem::replace(&mut self.tail, [0xFF; UNIT]);
-            self.tail_len = 0;
+        if self.at.tail_len > 0 {
+            let start = self.at.position - self.at.tail_len as u32;
+            let unit = core::mem::replace(&mut self.at.tail, [0xFF; UNIT]);
+            self.at.tail_len = 0;
             self.program(start, &unit)?;
         }
         Ok(())
@@ -152,7 +174,7 @@ impl<'a, F: MultiwriteNorFlash> Session<'a, F> {
     pub fn write_at(&mut self, offset: u32, data: &[u8]) -> Result<(), Error<F::Error>> {
         let end = self.check_room(offset, data.len())?;
         let aligned = offset.is_multiple_of(UNIT as u32) && data.len().is_multiple_of(UNIT);
-        if !aligned || self.sequential || end > self.erased {
+        if !aligned || self.at.sequential || end > self.at.erased {
             return Err(Error::NotAligned { offset });
         }
         self.check_first_byte(offset, data)?;
@@ -166,10 +188,10 @@ impl<'a, F: MultiwriteNorFlash> Session<'a, F> {
     /// holds no image that anything selects.
     pub fn end(mut self) -> Result<Verified<'a, F>, Error<F::Error>> {
         self.flush()?;
-        if self.written == 0 {
+        if self.at.written == 0 {
             return Err(Error::NothingWritten);
         }
-        let Self { ota, slot, written, .. } = self;
+        let Self { ota, at: Paused { slot, written, .. } } = self;
         let verified = ota.verify(App::Ota(slot))?;
         let length = verified.info().len;
         if length > written {
@@ -182,7 +204,7 @@ impl<'a, F: MultiwriteNorFlash> Session<'a, F> {
     pub fn abort(self) {}
 
     fn check_room(&self, offset: u32, len: usize) -> Result<u32, Error<F::Error>> {
-        let available = self.region.size;
+        let available = self.at.region.size;
         let size = u32::try_from(len).ok().and_then(|len| offset.checked_add(len));
         match size {
             Some(end) if end <= available => Ok(end),
@@ -206,13 +228,13 @@ impl<'a, F: MultiwriteNorFlash> Session<'a, F> {
             let in_sector = (SECTOR_SIZE - offset % SECTOR_SIZE) as usize;
             let (chunk, rest) = data.split_at(in_sector.min(data.len()));
             let end = offset + chunk.len() as u32;
-            if end > self.erased {
-                let from = self.region.offset + self.erased;
+            if end > self.at.erased {
+                let from = self.at.region.offset + self.at.erased;
                 erase_checked(&mut self.ota.flash, from, from + SECTOR_SIZE)?;
-                self.erased += SECTOR_SIZE;
+                self.at.erased += SECTOR_SIZE;
             }
-            self.ota.flash.write(self.region.offset + offset, chunk).map_err(Error::Flash)?;
-            self.written = self.written.max(end);
+            self.ota.flash.write(self.at.region.offset + offset, chunk).map_err(Error::Flash)?;
+            self.at.written = self.at.written.max(end);
             offset = end;
             data = rest;
         }

@@ -21,7 +21,8 @@
 //!
 //! A fault or cut of any class that strikes the *bootloader* leaves the reduced promise: it erases the
 //! only entry before it writes it, reads nothing back and ignores errors (ESP-IDF
-//! `bootloader_utility.c`, `write_otadata`). A boot in which a read fails may come to nothing; the
+//! `bootloader_utility.c`, `write_otadata`). So does every entry that it writes once a sector has stuck
+//! bits. A boot in which a read fails may come to nothing; the
 //! device resets and tries again. When such a boot ends in factory, update code there cannot tell what
 //! the entries will select next, and confirming settles nothing.
 mod generate;

@@ -195,8 +195,8 @@ impl<'w> Walk<'w> {
             self.world.boot_stored(&mut chip, self.secure_version)
         };
         let struck = self.note(&chip, cycle, Writer::Bootloader);
-        // The bootloader reads nothing back.
-        self.doubt |= struck.any;
+        // The bootloader reads nothing back, nor does it notice that a worn-out sector takes nothing.
+        self.doubt |= struck.any || (self.worn && chip.operations() > 0);
         let powered = chip.is_powered();
         self.memory = chip.into_memory();
         let boot = match boot {

@@ -42,7 +42,7 @@ fn a_select_entry_survives_any_operation_that_silently_does_nothing() {
 fn a_slot_is_blank_even_if_an_erase_silently_does_nothing() {
     let mut undisturbed = Device::confirmed();
     let first = undisturbed.chip.operations();
-    drop(undisturbed.ota(ota_app(0)).begin(slot(1), Extent::Known(0x3000)).unwrap());
+    undisturbed.ota(ota_app(0)).begin(slot(1), Extent::Known(0x3000)).unwrap().abort();
     for operation in 0..undisturbed.chip.operations() - first {
         let mut device = faulty(|from| silent([from + operation]));
         let mut ota = device.ota(ota_app(0));
@@ -57,8 +57,7 @@ fn a_slot_is_blank_even_if_an_erase_silently_does_nothing() {
 fn an_image_with_a_program_that_silently_did_nothing_is_not_selected() {
     let mut device = Device::confirmed();
     let mut ota = device.ota(ota_app(0));
-    let session = ota.begin(slot(1), Extent::Known(0x3000)).unwrap();
-    drop(session);
+    ota.begin(slot(1), Extent::Known(0x3000)).unwrap().abort();
     let from = device.chip.operations();
     device.chip = device.chip.with_faults(silent([from + 7]));
     let mut ota = device.ota(ota_app(0));

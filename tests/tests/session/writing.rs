@@ -34,7 +34,7 @@ fn only_what_the_extent_says_is_erased() {
         let mut device = Device::confirmed();
         let region = device.layout.apps().slot(slot(1)).unwrap();
         device.install(ota_app(1), &vec![0; SLOT_SIZE as usize]);
-        drop(device.ota(ota_app(0)).begin(slot(1), extent).unwrap());
+        device.ota(ota_app(0)).begin(slot(1), extent).unwrap().abort();
         let blank = (0..16).filter(|sector| {
             let at = region.offset + sector * 0x1000;
             device.chip.memory().to_vec(at..at + 0x1000).iter().all(|&byte| byte == 0xFF)
@@ -133,8 +133,6 @@ fn an_abandoned_update_leaves_boot_selection_alone() {
         session.write(&image(2)[..5000]).unwrap();
         if abort {
             session.abort();
-        } else {
-            drop(session);
         }
         assert_eq!(device.boot(), Some((ota_app(0), image(0))));
     }
@@ -146,7 +144,7 @@ fn a_verified_image_that_is_not_selected_does_not_boot() {
     let mut ota = device.ota(ota_app(0));
     let mut session = ota.begin(slot(1), Extent::Sequential).unwrap();
     session.write(&image(2)).unwrap();
-    drop(session.end().unwrap());
+    session.end().unwrap();
     assert_eq!(device.boot(), Some((ota_app(0), image(0))));
 }
 

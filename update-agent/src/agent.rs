@@ -1,0 +1,109 @@
+//! The agent: takes packets apart, has them answered, and sends the answers.
+
+use crate::board::{Board, FirmwareInfo};
+use crate::cbor::{Fields, Malformed, Writer};
+use crate::error::{Failure, Rc};
+use crate::frame::{self, Receiver};
+use crate::header::{HEADER_LEN, Header, Op, Version};
+use crate::upload::Upload;
+use crate::{cutpoint, img, os};
+
+/// Most bytes of a response, header included. A list of seven images fits.
+pub const RESPONSE_LEN: usize = 1024;
+
+/// The device side of SMP.
+///
+/// `N` is the size of the largest request in bytes, header included; what clients learn as `buf_size`.
+/// The agent holds `N` and [`RESPONSE_LEN`] bytes and little else, and needs no memory besides.
+///
+/// It keeps the state of one upload. Another client that starts its own takes over; the first one is
+/// then told an offset that does not fit, and its image cannot verify.
+#[derive(Debug)]
+pub struct Agent<const N: usize> {
+    info: FirmwareInfo,
+    receiver: Receiver<N>,
+    response: [u8; RESPONSE_LEN],
+    upload: Option<Upload>,
+}
+
+/// A request whose header was understood.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) op: Op,
+    pub(crate) command: u8,
+    data: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn fields(&self) -> Result<Fields<'a>, Malformed> {
+        Fields::open(self.data)
+    }
+}
+
+/// What follows once the response is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    Nothing,
+    Reset,
+}
+
+/// How a request ended; the data of the response is written if it succeeded.
+pub(crate) type Answer = Result<After, Failure>;
+
+impl<const N: usize> Agent<N> {
+    /// An agent in a device that runs this firmware.
+    pub const fn new(info: FirmwareInfo) -> Self {
+        Self { info, receiver: Receiver::new(), response: [0; RESPONSE_LEN], upload: None }
+    }
+
+    /// Takes console input, in pieces of any size. Requests in it are answered before this returns;
+    /// everything else is ignored.
+    pub fn receive<B: Board>(&mut self, bytes: &[u8], board: &mut B) {
+        let Self { info, receiver, response, upload } = self;
+        for &byte in bytes {
+            let Some(packet) = receiver.push(byte) else { continue };
+            let Some((&header, data)) = packet.split_first_chunk() else { continue };
+            let Some(header) = Header::parse(header) else { continue };
+            let answer = |reply: &mut Writer<'_>, board: &mut B| -> Answer {
+                let request = Request { op: header.op, command: header.command, data };
+                if data.len() != usize::from(header.len) {
+                    return Err(Rc::Corrupt.into());
+                }
+                match (header.version, header.group) {
+                    (Version::Unknown(_), _) => Err(Rc::VersionTooNew.into()),
+                    (_, os::GROUP) => os::handle(&request, info, N, reply),
+                    (_, img::GROUP) => img::handle(&request, info, upload, reply, board),
+                    (_, cutpoint::GROUP) => cutpoint::handle(&request, info, reply, board),
+                    _ => Err(Rc::NotSupported.into()),
+                }
+            };
+            if respond(&header, response, board, answer) == Some(After::Reset) {
+                board.flush();
+                board.reset();
+            }
+        }
+    }
+}
+
+/// Puts a response together and sends it.
+fn respond<B: Board>(
+    header: &Header,
+    buffer: &mut [u8; RESPONSE_LEN],
+    board: &mut B,
+    answer: impl FnOnce(&mut Writer<'_>, &mut B) -> Answer,
+) -> Option<After> {
+    let (head, data) = buffer.split_first_chunk_mut::<HEADER_LEN>()?;
+    let whole = data.len();
+    let mut reply = Writer::new(data);
+    let result = answer(&mut reply, board);
+    let mut room = reply.room();
+    if let Err(failure) = result {
+        let mut reply = Writer::new(data);
+        failure.write(header.version, &mut reply).ok()?;
+        room = reply.room();
+    }
+    let len = whole - room;
+    *head = header.response(u16::try_from(len).ok()?);
+    frame::send(buffer.get(..HEADER_LEN + len)?, |line| board.send(line));
+    result.ok()
+}

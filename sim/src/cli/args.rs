@@ -83,6 +83,9 @@ pub(super) struct Explore {
     /// Never cut power while the bootloader writes
     #[arg(long, help_heading = "Power cuts")]
     pub(super) no_bootloader_cuts: bool,
+    /// Devices of each setup that live through random faults of all classes afterwards; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 500, help_heading = "Power cuts")]
+    pub(super) random: u32,
     /// Stop an exploration after this many states
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
     pub(super) max_states: u64,

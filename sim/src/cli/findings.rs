@@ -42,12 +42,6 @@ pub(super) fn write(
             }
         }
     }
-    let failed = |path: &Path, error: std::io::Error| {
-        ReplayError::from(InputError::new(path, format!("cannot write a replay file: {error}")))
-    };
-    if !shortest.is_empty() {
-        fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
-    }
     let mut found = Vec::new();
     for ((subject, during, ..), (index, example)) in shortest {
         let finding = example.finding;
@@ -57,10 +51,24 @@ pub(super) fn write(
             Writer::Application => "",
         };
         let label = finding.label().replace(' ', "-");
-        let file = directory.join(format!("{subject}-{label}{suffix}.json"));
-        fs::write(&file, replay.to_json()).map_err(|error| failed(&file, error))?;
+        let file = write_file(directory, &format!("{subject}-{label}{suffix}"), &replay)?;
         let cuts = replay.cycles.iter().filter(|cycle| cycle.cut.is_some()).count();
         found.push(FoundHere { subject, finding, cuts, file });
     }
     Ok(found)
+}
+
+/// Writes a replay file, and makes the directory for it if need be.
+pub(super) fn write_file(
+    directory: &Path,
+    name: &str,
+    replay: &Replay,
+) -> Result<PathBuf, ReplayError> {
+    let failed = |path: &Path, error: std::io::Error| {
+        ReplayError::from(InputError::new(path, format!("cannot write a replay file: {error}")))
+    };
+    fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
+    let file = directory.join(format!("{name}.json"));
+    fs::write(&file, replay.to_json()).map_err(|error| failed(&file, error))?;
+    Ok(file)
 }

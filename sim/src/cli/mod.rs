@@ -5,6 +5,7 @@ mod expect;
 mod findings;
 mod matrix;
 mod output;
+mod random;
 mod run;
 
 use args::{Cli, Command, Explore};
@@ -14,6 +15,7 @@ use matrix::Matrix;
 use output::Results;
 use run::Runner;
 use sim::explore::{Limits, Report};
+use sim::random::rerun;
 use sim::replay::{Replay, ReplayError, Story};
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -71,13 +73,17 @@ fn explore(args: &Explore) -> Result<u8, ReplayError> {
     };
     let reports = runner.run(&matrix.setups)?;
     let findings = findings::write(&matrix, &reports, args.seed, &args.counterexamples)?;
-    let surprises = surprises(&matrix, &reports);
+    let mut surprises = surprises(&matrix, &reports);
+    let cases = if interrupted.load(Relaxed) { 0 } else { args.random };
+    let (random, failures) = random::run(&matrix, args.seed, cases, &args.counterexamples)?;
+    surprises.extend(failures);
     let results = Results {
         seed: args.seed,
         faults: args.profile().classes().map(|class| class.to_string()).collect(),
         setups: &matrix.setups,
         reports: &reports,
         findings: &findings,
+        random,
         surprises: &surprises,
     };
     print(&if args.json { results.json() } else { results.text() });
@@ -119,6 +125,11 @@ fn surprises(matrix: &Matrix, reports: &[Option<Report>]) -> Vec<String> {
 fn replay(file: &Path) -> Result<u8, ReplayError> {
     let replay = Replay::read(file)?;
     let setup = replay.setup()?;
+    if let Some(scenario) = &replay.scenario {
+        let outcome = rerun(&setup.world()?, scenario);
+        print(&format!("{}\n{outcome:#?}\n", replay.to_json()));
+        return Ok(if outcome.broken.is_some() { 0 } else { UNEXPECTED });
+    }
     let trace = replay.run(&setup)?;
     print(&Story { replay: &replay, setup: &setup, trace: &trace }.to_string());
     Ok(match trace.violation(&replay.finding) {

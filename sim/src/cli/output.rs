@@ -2,6 +2,7 @@
 
 use super::expect::Verdict;
 use super::findings::FoundHere;
+use super::random::Summary;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use sim::explore::{Report, Writer};
@@ -21,6 +22,8 @@ pub(super) struct Results<'a> {
     pub(super) reports: &'a [Option<Report>],
     /// What was found.
     pub(super) findings: &'a [FoundHere],
+    /// The randomised search.
+    pub(super) random: Summary,
     /// What is not as expected, in sentences.
     pub(super) surprises: &'a [String],
 }
@@ -67,6 +70,13 @@ impl Results<'_> {
         }
         if self.reports.iter().all(|report| report.as_ref().is_some_and(|it| it.complete)) {
             text.push_str("No new state appears: any number of cuts in any order is covered.\n");
+        }
+        let Summary { devices, cycles, faults } = self.random;
+        if devices > 0 {
+            let _ = writeln!(
+                text,
+                "Random search: {devices} devices, {cycles} power cycles, {faults} faults of all classes."
+            );
         }
         for surprise in self.surprises {
             let _ = writeln!(text, "UNEXPECTED: {surprise}");
@@ -146,6 +156,7 @@ impl Results<'_> {
             faults: &self.faults,
             runs: runs.collect(),
             findings: findings.collect(),
+            random: self.random,
             unexpected: self.surprises,
         };
         let json = serde_json::to_string_pretty(&document);
@@ -159,6 +170,7 @@ struct Document<'a> {
     faults: &'a [String],
     runs: Vec<Run<'a>>,
     findings: Vec<Found<'a>>,
+    random: Summary,
     unexpected: &'a [String],
 }
 

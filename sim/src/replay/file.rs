@@ -8,6 +8,7 @@ use crate::firmware::Firmware;
 use crate::flash::Part;
 use crate::input::{self, InputError};
 use crate::layout::Layout;
+use crate::random::Scenario;
 use crate::setup::{FIXTURES, Setup, subjects};
 use ota_core::image::{ChipId, Requirements};
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,11 @@ pub struct Replay {
     /// Seed of the exploration that found it. The cycles contain all that it determined.
     pub seed: u64,
     /// The power cycles; the invariant breaks in the last one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cycles: Vec<Cycle>,
+    /// Instead of cycles: what a randomised search found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<Scenario>,
 }
 
 impl Replay {
@@ -93,7 +98,22 @@ impl Replay {
         let finding = example.finding;
         let cycles = minimise(&world, &example.cycles, &finding)
             .ok_or(ReplayError::NotReproduced(finding))?;
-        Ok(Self {
+        Ok(Self { seed, cycles, ..Self::empty(setup, firmware, finding) })
+    }
+
+    /// Makes a replay of what a randomised search found on `setup`.
+    pub fn of_scenario(
+        setup: &Setup,
+        firmware: &[FirmwareSource],
+        finding: Finding,
+        scenario: Scenario,
+    ) -> Self {
+        let seed = scenario.seed;
+        Self { seed, scenario: Some(scenario), ..Self::empty(setup, firmware, finding) }
+    }
+
+    fn empty(setup: &Setup, firmware: &[FirmwareSource], finding: Finding) -> Self {
+        Self {
             format: FORMAT,
             summary: finding.to_string(),
             finding,
@@ -102,9 +122,10 @@ impl Replay {
             rollback: setup.rollback,
             flash_part: setup.part.name.into(),
             firmware: firmware.to_vec(),
-            seed,
-            cycles,
-        })
+            seed: 0,
+            cycles: Vec::new(),
+            scenario: None,
+        }
     }
 
     /// Reads a replay file.

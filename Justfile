@@ -61,6 +61,10 @@ fw-size *args:
 fw-check:
     scripts/check-images target/fw/v?[.-][!b]*.app.bin && test -f target/fw/v2-broken-hash.app.bin && ! scripts/check-images target/fw/v2-broken-hash.app.bin
 
+# Update a simulated device over a pseudo-terminal with smpmgr and mcumgr-toolkit.
+clients:
+    scripts/smp-clients
+
 # Do what continuous integration does.
 ci:
     .ci/run

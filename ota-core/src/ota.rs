@@ -356,8 +356,8 @@ impl<F: MultiwriteNorFlash> Ota<F> {
 
     /// Gives the entry of the running image a new state.
     ///
-    /// In place where another good entry (or none, with factory as the image behind it) is what a cut
-    /// should fall back to; in the other sector where this is the only good one.
+    /// In place where another good entry is there to fall back to; in the other sector where this is the
+    /// only good one.
     fn rewrite_own(
         &mut self,
         readings: &Readings,

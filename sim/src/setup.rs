@@ -5,7 +5,7 @@ use crate::explore::{World, WorldError};
 use crate::firmware::Firmware;
 use crate::flash::Part;
 use crate::layout::Layout;
-use crate::subject::{EspIdf, OtaCore, Subject};
+use crate::subject::{EspIdf, OtaCore, Subject, UpdateAgent};
 use ota_core::Extent;
 use ota_core::image::{ChipId, Requirements};
 use std::sync::Arc;
@@ -35,10 +35,11 @@ impl Fixture {
 }
 
 /// The update code that comes with the program.
-pub fn subjects() -> [&'static dyn Subject; 4] {
+pub fn subjects() -> [&'static dyn Subject; 5] {
     [
         &OtaCore { extent: Some(Extent::Sequential) },
         &OtaCore { extent: None },
+        &UpdateAgent,
         &EspIdf { extent: None },
         &EspIdf { extent: Some(Extent::Sequential) },
     ]

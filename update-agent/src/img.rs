@@ -162,12 +162,13 @@ fn set_state<F: MultiwriteNorFlash>(
         ota.confirm()?;
         return Ok(());
     };
-    // The running image may stand in another slot as well: confirming means the one that runs, and
-    // testing the other.
+    // The running image may stand elsewhere as well: confirming means the one that runs, testing the
+    // other; and of two others a slot, which an upload may have filled, rather than factory.
+    let preferred = |app: App| (app == running) == confirm;
     let mut found = None;
     for app in apps(ota) {
-        let preferred = (app == running) == confirm;
-        if (preferred || found.is_none()) && hash(ota, app)?.is_some_and(|hash| hash == *wanted) {
+        let better = found.is_none_or(|found| preferred(app) && !preferred(found));
+        if better && hash(ota, app)?.is_some_and(|hash| hash == *wanted) {
             found = Some(app);
         }
     }

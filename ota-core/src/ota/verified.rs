@@ -38,8 +38,9 @@ impl<'a, F: MultiwriteNorFlash> Verified<'a, F> {
     /// # Errors
     /// [`Error::SecureVersionTooLow`], [`Error::SequenceExhausted`], [`Error::PendingVerify`] while the
     /// running image is on trial, [`Error::NotAnOtaSlot`] for the test application,
-    /// [`Error::NotSelected`] when it is the test application that runs, flash errors. After an error
-    /// the next boot selects what it would have selected before.
+    /// [`Error::NotSelected`] when it is the test application that runs, flash errors. After a
+    /// flash error the next boot selects what it would have selected before, or this image; after any
+    /// other error, what it would have selected before.
     pub fn select(self) -> Result<(), Error<F::Error>> {
         let found = self.info.secure_version.unwrap_or(0);
         let required = self.ota.config.min_secure_version;

@@ -83,5 +83,10 @@ fn images(args: &Explore) -> Result<Images, ReplayError> {
         firmware.push(input::verify_image(path, &image, &requirements)?);
         sources.push(FirmwareSource::file(path, &image));
     }
+    if let [first, _] = &firmware[..] {
+        // Besides the update there must be one to follow it, also where the first stays in factory.
+        firmware.push(first.clone());
+        sources.push(sources[0].clone());
+    }
     Ok((chip, firmware, sources))
 }

@@ -63,10 +63,15 @@ impl World<'_> {
             memory.set(region.offset, &self.firmware[0].bytes);
         }
         memory.set(self.layout.apps().otadata().offset, self.layout.otadata());
+        let contents = self.contents(&memory);
+        let installed = contents.iter().find_map(|content| match content {
+            Content::Firmware(id) => Some(*id),
+            _ => None,
+        });
         State {
             entries: self.entries(&memory),
-            contents: self.contents(&memory),
-            spec: Spec::new(0),
+            contents,
+            spec: Spec::new(installed.unwrap_or(0)),
             secure_version: 0,
             bootloader_cut: false,
         }

@@ -27,13 +27,15 @@ pub struct World<'a> {
     /// [`strict`](Requirements::strict).
     pub requirements: Requirements,
     /// The images: the first is what the device leaves the factory with; the others are offered as
-    /// updates, in turn.
+    /// updates, in turn, and so is the first where there is no factory partition to keep it. An image
+    /// that stands in the list twice is told apart by where it runs: in factory or in a slot.
     pub firmware: &'a [Firmware],
     /// The update code under test.
     pub subject: &'a dyn Subject,
     /// The flash part.
     pub part: Part,
     table: BootTable,
+    offers: Vec<FirmwareId>,
     verdicts: Verdicts,
     identified: RefCell<HashMap<(u32, Digest), Content>>,
     pub(super) shipped: RefCell<HashMap<Contents, Memory>>,
@@ -57,8 +59,8 @@ pub enum WorldError {
         /// Bytes in the smallest slot.
         available: u32,
     },
-    /// There must be an update.
-    #[error("at least two images are needed: one to start from and one to update to")]
+    /// There must be another image to update to, from each.
+    #[error("the images must differ: two, and with a factory partition two besides the one in it")]
     TooFewImages,
 }
 
@@ -86,6 +88,14 @@ pub struct CallRun {
     pub operations: Range<usize>,
     /// Flash afterwards.
     pub memory: Memory,
+}
+
+/// The images that are offered as updates, each once: all but the one in factory.
+fn offers(firmware: &[Firmware], has_factory: bool) -> Vec<FirmwareId> {
+    let last =
+        |id: usize| !firmware[id + 1..].iter().any(|later| later.bytes == firmware[id].bytes);
+    let ids = usize::from(has_factory)..firmware.len();
+    ids.filter(|&id| last(id)).map(|id| id as FirmwareId).collect()
 }
 
 impl CallRun {
@@ -117,10 +127,11 @@ impl<'a> World<'a> {
         subject: &'a dyn Subject,
         part: Part,
     ) -> Result<Self, WorldError> {
-        if firmware.len() < 2 {
+        let apps = layout.apps();
+        let offers = offers(firmware, apps.factory().is_some());
+        if offers.len() < 2 {
             return Err(WorldError::TooFewImages);
         }
-        let apps = layout.apps();
         let partitions = apps.slots().iter().copied().chain(apps.factory());
         let available = partitions.map(|region| region.size).min().unwrap_or(0);
         if let Some(image) = firmware.iter().find(|image| image.info.len > available) {
@@ -146,17 +157,17 @@ impl<'a> World<'a> {
             subject,
             part,
             table,
+            offers,
             verdicts,
             identified: RefCell::default(),
             shipped: RefCell::default(),
         })
     }
 
-    /// The firmware that is offered to a device that runs `running`.
+    /// The firmware that is offered to a device that runs `running`: the next update in turn.
     pub fn offered(&self, running: FirmwareId) -> FirmwareId {
-        let first_update = usize::from(self.layout.apps().factory().is_some());
-        let next = usize::from(running) + 1;
-        (if next < self.firmware.len() { next } else { first_update }) as FirmwareId
+        let next = self.offers.iter().position(|&id| id == running).map_or(0, |at| at + 1);
+        self.offers[next % self.offers.len()]
     }
 
     /// The application partitions in the order of [`Contents`].
@@ -197,7 +208,12 @@ impl<'a> World<'a> {
                 && firmware.info.digest == info.digest
                 && memory.to_vec(region.offset..region.offset + info.len) == *firmware.bytes
         };
-        match self.firmware.iter().position(same) {
+        // Where an image stands twice in the list, the first is the one in factory.
+        let found = match self.layout.apps().factory() == Some(region) {
+            true => self.firmware.iter().position(same),
+            false => self.firmware.iter().rposition(same),
+        };
+        match found {
             Some(id) => Content::Firmware(id as FirmwareId),
             None => Content::Unknown,
         }

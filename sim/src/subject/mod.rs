@@ -1,8 +1,10 @@
 //! The update code under test.
 
+mod agent;
 mod esp_idf;
 mod ota_core;
 
+pub use self::agent::UpdateAgent;
 pub use self::esp_idf::EspIdf;
 pub use self::ota_core::OtaCore;
 

@@ -1,0 +1,126 @@
+//! The subject that devices talk to: the update agent, with a client that speaks SMP to it.
+
+mod client;
+
+use self::client::{Client, Request};
+use super::{Device, Failure, OtaCore, Subject};
+use crate::flash::{Chip, FlashError};
+use ::ota_core::image::ChipId;
+use ::ota_core::{Config, Error, Ota};
+use update_agent::{Agent, Board, FirmwareInfo, ResetReason, Trace};
+
+/// Largest packet, in bytes: that of the firmware.
+const PACKET: usize = 2048;
+
+/// Bytes of the image in one packet. Not a divisor of the sector, so that packets straddle sectors.
+const CHUNK: usize = 1500;
+
+/// `update-agent` on its console, driven by a client that goes by the protocol: it uploads an image,
+/// selects it by its hash, and confirms what runs.
+///
+/// A client that lost its device starts the upload over. Where it may go on depends on contents that an
+/// exploration does not tell apart (see [`State`](crate::explore::State)); the tests of `update-agent`
+/// cut power at every operation of an upload and resume it.
+#[derive(Clone, Copy, Debug)]
+pub struct UpdateAgent;
+
+/// The firmware without hardware.
+struct Host<'a> {
+    ota: Ota<&'a mut Chip>,
+    output: Vec<u8>,
+    trace: Trace,
+}
+
+impl<'a> Board for Host<'a> {
+    type Flash = &'a mut Chip;
+
+    fn ota(&mut self) -> &mut Ota<Self::Flash> {
+        &mut self.ota
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(bytes);
+    }
+
+    fn flush(&mut self) {}
+
+    /// The exploration ends the power cycle itself.
+    fn reset(&mut self) {}
+
+    fn reset_reason(&self) -> ResetReason {
+        ResetReason { code: 1, name: "power-on" }
+    }
+
+    fn trace(&self) -> &Trace {
+        &self.trace
+    }
+}
+
+fn info(chip: ChipId) -> FirmwareInfo {
+    FirmwareInfo {
+        name: "cutpoint",
+        version: "0",
+        build: "",
+        node: "",
+        machine: "",
+        platform: "simulator",
+        chip,
+        table_offset: crate::layout::TABLE_OFFSET,
+    }
+}
+
+/// Starts the agent on a device and lets a client talk to it.
+fn talk(
+    device: Device<'_>,
+    requests: impl FnOnce(&mut Client<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let failure = |error: Error<FlashError>| error.to_string();
+    let config = Config {
+        requirements: *device.requirements,
+        rollback: device.rollback,
+        min_secure_version: 0,
+    };
+    let chip = device.requirements.chip;
+    let ota = Ota::new(device.chip, *device.layout.apps(), device.running, config);
+    let mut host = Host { ota: ota.map_err(failure)?, output: Vec::new(), trace: Trace::new() };
+    let mut agent = Agent::<PACKET>::new(info(chip));
+    let mut exchange = |frame: &[u8]| {
+        agent.receive(frame, &mut host);
+        std::mem::take(&mut host.output)
+    };
+    requests(&mut Client::new(&mut exchange))
+}
+
+impl Subject for UpdateAgent {
+    fn name(&self) -> &'static str {
+        "update-agent"
+    }
+
+    /// The firmware recovers before it listens.
+    fn startup(&self, device: Device<'_>) -> Result<(), Failure> {
+        OtaCore::default().startup(device)
+    }
+
+    fn confirm(&self, device: Device<'_>) -> Result<(), Failure> {
+        talk(device, |client| client.request(Request::Confirm).map(drop))
+    }
+
+    /// The firmware does so when its self-test fails.
+    fn reject(&self, device: Device<'_>) -> Result<(), Failure> {
+        OtaCore::default().reject(device)
+    }
+
+    fn update(&self, device: Device<'_>, image: &[u8]) -> Result<(), Failure> {
+        talk(device, |client| {
+            client.upload(image, CHUNK)?;
+            // An image ends with its hash.
+            let hash = image.last_chunk::<32>().ok_or("the image is shorter than a hash")?;
+            client.request(Request::Test(hash)).map(drop)
+        })
+    }
+
+    /// SMP has no request for it; the application does it.
+    fn select_factory(&self, device: Device<'_>) -> Result<(), Failure> {
+        OtaCore::default().select_factory(device)
+    }
+}

@@ -108,7 +108,10 @@ impl<E> Error<E> {
 ///
 /// A few bytes instead of the many of [`Error`], which carries what is wrong with an image: on the
 /// device each caller that hands an error up pays for its size in code and stack.
+// In C's layout the values stand in whole words. In Rust's, some start at the second byte, and handing an
+// error up takes it apart and together again.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) enum EntryError<E> {
     Flash(E),
     EraseFailed { offset: u32 },

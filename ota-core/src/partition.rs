@@ -233,11 +233,8 @@ impl Region {
 
     /// Whether the two ranges share a byte.
     pub fn overlaps(self, other: Self) -> bool {
-        let end = |region: Self| u64::from(region.offset) + u64::from(region.size);
-        self.size != 0
-            && other.size != 0
-            && u64::from(self.offset) < end(other)
-            && u64::from(other.offset) < end(self)
+        let (low, high) = if self.offset <= other.offset { (self, other) } else { (other, self) };
+        high.size != 0 && high.offset - low.offset < low.size
     }
 }
 
@@ -274,14 +271,14 @@ impl Partition {
 
     /// Reads the fields of a 32-byte record whatever its magic is.
     pub(crate) fn parse_fields(bytes: &[u8; ENTRY_LEN]) -> Self {
-        let [_, _, ty, subtype, o0, o1, o2, o3, s0, s1, s2, s3, label @ .., f0, f1, f2, f3] =
-            *bytes;
+        let &[_, _, ty, subtype, o0, o1, o2, o3, s0, s1, s2, s3, ref label @ .., f0, f1, f2, f3] =
+            bytes;
         Self {
             ty: Type(ty),
             subtype: Subtype(subtype),
             offset: u32::from_le_bytes([o0, o1, o2, o3]),
             size: u32::from_le_bytes([s0, s1, s2, s3]),
-            label: Text(label),
+            label: Text(*label),
             flags: Flags(u32::from_le_bytes([f0, f1, f2, f3])),
         }
     }

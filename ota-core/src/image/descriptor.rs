@@ -6,7 +6,7 @@ use embedded_storage::nor_flash::ReadNorFlash;
 
 use super::ImageError;
 use crate::partition::Region;
-use crate::read::read_array;
+use crate::read::read_unaligned;
 use crate::text::Text;
 
 /// Length of the application descriptor in bytes.
@@ -52,21 +52,32 @@ impl AppDescriptor {
         if u32::from_le_bytes(fields.take()) != DESCRIPTOR_MAGIC {
             return None;
         }
-        let secure_version = u32::from_le_bytes(fields.take());
+        let mut descriptor = Self {
+            secure_version: u32::from_le_bytes(fields.take()),
+            version: Text([0; 32]),
+            project_name: Text([0; 32]),
+            time: Text([0; 16]),
+            date: Text([0; 16]),
+            idf_version: Text([0; 32]),
+            elf_sha256: [0; 32],
+            min_block_revision: 0,
+            max_block_revision: 0,
+            mmu_page_size_log2: 0,
+            spi_flash_mode: 0,
+        };
         let _reserved: [u8; 8] = fields.take();
-        Some(Self {
-            secure_version,
-            version: Text(fields.take()),
-            project_name: Text(fields.take()),
-            time: Text(fields.take()),
-            date: Text(fields.take()),
-            idf_version: Text(fields.take()),
-            elf_sha256: fields.take(),
-            min_block_revision: u16::from_le_bytes(fields.take()),
-            max_block_revision: u16::from_le_bytes(fields.take()),
-            mmu_page_size_log2: u8::from_le_bytes(fields.take()),
-            spi_flash_mode: u8::from_le_bytes(fields.take()),
-        })
+        fields.copy_to(&mut descriptor.version.0);
+        fields.copy_to(&mut descriptor.project_name.0);
+        fields.copy_to(&mut descriptor.time.0);
+        fields.copy_to(&mut descriptor.date.0);
+        fields.copy_to(&mut descriptor.idf_version.0);
+        fields.copy_to(&mut descriptor.elf_sha256);
+        let [n0, n1, x0, x1, page, mode] = fields.take();
+        descriptor.min_block_revision = u16::from_le_bytes([n0, n1]);
+        descriptor.max_block_revision = u16::from_le_bytes([x0, x1]);
+        descriptor.mmu_page_size_log2 = page;
+        descriptor.spi_flash_mode = mode;
+        Some(descriptor)
     }
 
     /// The 256 bytes of the descriptor on flash, reserved bytes 0.
@@ -101,15 +112,24 @@ struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
     fn take<const N: usize>(&mut self) -> [u8; N] {
-        let Some((&field, rest)) = self.0.split_first_chunk() else {
-            return [0; N];
-        };
-        self.0 = rest;
+        let mut field = [0; N];
+        self.copy_to(&mut field);
         field
+    }
+
+    // Once for all lengths: a copy of known length is unrolled, byte by byte without alignment.
+    #[inline(never)]
+    fn copy_to(&mut self, field: &mut [u8]) {
+        if let Some((bytes, rest)) = self.0.split_at_checked(field.len()) {
+            field.copy_from_slice(bytes);
+            self.0 = rest;
+        }
     }
 }
 
 /// Reads the application descriptor of the image in `region`, without verifying the image.
+// Its buffers would make the frames of its callers large.
+#[inline(never)]
 pub fn describe<F: ReadNorFlash>(
     flash: &mut F,
     region: Region,
@@ -120,7 +140,8 @@ pub fn describe<F: ReadNorFlash>(
     }
     // An offset beyond `u32` saturates and then fails the bounds check of the read.
     let offset = region.offset.saturating_add(DESCRIPTOR_OFFSET);
-    let bytes = read_array(flash, offset)?;
+    let mut bytes = [0; DESCRIPTOR_LEN];
+    read_unaligned(flash, offset, &mut bytes)?;
     AppDescriptor::parse(&bytes).ok_or(ImageError::NoDescriptor { offset })
 }
 

@@ -12,7 +12,7 @@ const WINDOW: usize = 256;
 
 /// Bytes of an image, each read exactly once and hashed as it passes: what is checked is what was
 /// hashed, even if unstable flash would read differently a second time.
-pub(super) struct Stream<'f, F> {
+pub(super) struct Stream<'f, F: ReadNorFlash> {
     flash: &'f mut F,
     region: Region,
     /// Offset of the next byte from the start of the image.
@@ -20,16 +20,43 @@ pub(super) struct Stream<'f, F> {
     /// The bytes around `at`: those with the same `at / WINDOW`.
     window: [u8; WINDOW],
     hasher: Option<Sha256>,
+    /// The first error.
+    ///
+    /// It stays here, and the functions that met it return [`Refused`] without it: handing it up
+    /// costs every caller its many bytes in code and stack.
+    verdict: Result<(), ImageError<F::Error>>,
 }
+
+/// Something is wrong with the image; the [`Stream`] knows what.
+pub(super) struct Refused;
 
 impl<'f, F: ReadNorFlash> Stream<'f, F> {
     pub(super) fn new(flash: &'f mut F, region: Region) -> Self {
-        Self { flash, region, at: 0, window: [0; WINDOW], hasher: Some(Sha256::new()) }
+        let hasher = Some(Sha256::new());
+        Self { flash, region, at: 0, window: [0; WINDOW], hasher, verdict: Ok(()) }
+    }
+
+    /// Records what is wrong with the image.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refuse(&mut self, error: ImageError<F::Error>) -> Refused {
+        self.verdict = Err(error);
+        Refused
+    }
+
+    /// What was wrong with the image.
+    pub(super) fn verdict(self) -> Result<(), ImageError<F::Error>> {
+        self.verdict
     }
 
     /// Offset of the next byte from the start of the image.
     pub(super) fn at(&self) -> u32 {
         self.at
+    }
+
+    /// Flash offset of the image.
+    pub(super) fn image_offset(&self) -> u32 {
+        self.region.offset
     }
 
     /// Flash offset of the next byte.
@@ -38,16 +65,16 @@ impl<'f, F: ReadNorFlash> Stream<'f, F> {
     }
 
     /// Fails unless the next `len` bytes lie in the region.
-    pub(super) fn check_room(&self, len: u32) -> Result<(), ImageError<F::Error>> {
+    pub(super) fn check_room(&mut self, len: u32) -> Result<(), Refused> {
         let len = self.at.saturating_add(len);
         if len > self.region.size {
-            return Err(ImageError::TooLong { len, size: self.region.size });
+            return Err(self.refuse(ImageError::TooLong { len, size: self.region.size }));
         }
         Ok(())
     }
 
     /// Takes at least one and at most `max` bytes; the caller has checked that there is room.
-    pub(super) fn next(&mut self, max: u32) -> Result<&[u8], ImageError<F::Error>> {
+    pub(super) fn next(&mut self, max: u32) -> Result<&[u8], Refused> {
         let start = self.at as usize % WINDOW;
         if start == 0 {
             self.fill()?;
@@ -61,18 +88,17 @@ impl<'f, F: ReadNorFlash> Stream<'f, F> {
         Ok(bytes)
     }
 
-    fn fill(&mut self) -> Result<(), ImageError<F::Error>> {
+    fn fill(&mut self) -> Result<(), Refused> {
         let len = self.region.size.saturating_sub(self.at).min(WINDOW as u32);
         let window = self.window.get_mut(..len as usize).unwrap_or_default();
-        read_unaligned(self.flash, self.region.offset.saturating_add(self.at), window)?;
-        Ok(())
+        read_unaligned(self.flash, self.region.offset.saturating_add(self.at), window)
+            .map_err(|error| self.refuse(ImageError::Read(error)))
     }
 
-    /// Takes the next `N` bytes.
-    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], ImageError<F::Error>> {
-        self.check_room(N as u32)?;
-        let mut bytes = [0; N];
-        let mut rest = bytes.as_mut_slice();
+    /// Takes as many bytes as `rest` has, into it.
+    #[inline(never)]
+    pub(super) fn take(&mut self, mut rest: &mut [u8]) -> Result<(), Refused> {
+        self.check_room(rest.len() as u32)?;
         while !rest.is_empty() {
             let from = self.next(rest.len() as u32)?;
             for (to, from) in rest.iter_mut().zip(from) {
@@ -81,7 +107,7 @@ impl<'f, F: ReadNorFlash> Stream<'f, F> {
             let len = from.len();
             rest = rest.get_mut(len..).unwrap_or_default();
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// The bytes at `offset` from the start of the image if they are in memory.
@@ -105,21 +131,5 @@ impl<'f, F: ReadNorFlash> Stream<'f, F> {
 
 /// XOR of all bytes.
 pub(super) fn xor(bytes: &[u8]) -> u8 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let sum = words.iter().fold(0, |sum, &word| sum ^ u64::from_ne_bytes(word));
-    sum.to_ne_bytes().iter().chain(rest).fold(0, |sum, byte| sum ^ byte)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::xor;
-
-    #[test]
-    fn xor_takes_every_byte() {
-        let bytes: [u8; 21] = core::array::from_fn(|i| (i * 37) as u8);
-        for len in 0..bytes.len() {
-            let expected = bytes[..len].iter().fold(0, |sum, byte| sum ^ byte);
-            assert_eq!(xor(&bytes[..len]), expected);
-        }
-    }
+    bytes.iter().fold(0, |sum, byte| sum ^ byte)
 }

@@ -7,7 +7,7 @@ use embedded_storage::nor_flash::ReadNorFlash;
 
 use super::descriptor::{DESCRIPTOR_LEN, DESCRIPTOR_MAGIC, DESCRIPTOR_OFFSET};
 use super::header::{HEADER_LEN, SEGMENT_HEADER_LEN};
-use super::stream::{Stream, xor};
+use super::stream::{Refused, Stream, xor};
 use super::{
     ChipId, Header, ImageError, Requirements, SIGNATURE_SECTOR_LEN, SegmentHeader, signature_offset,
 };
@@ -69,27 +69,51 @@ pub fn verify<F: ReadNorFlash>(
     if region.size > max {
         return Err(ImageError::PartitionTooLarge { size: region.size, max });
     }
+    let mut info = ImageInfo {
+        region,
+        len: 0,
+        entry: 0,
+        chip: requirements.chip,
+        digest: None,
+        secure_version: None,
+    };
     let mut stream = Stream::new(flash, region);
-    let bytes: [u8; HEADER_LEN] = stream.take()?;
+    // What was refused is in the verdict.
+    let _ = check(&mut stream, requirements, &mut info);
+    stream.verdict().map(|()| info)
+}
+
+/// Checks the image and fills in what it learns.
+fn check<F: ReadNorFlash>(
+    stream: &mut Stream<'_, F>,
+    requirements: &Requirements,
+    info: &mut ImageInfo,
+) -> Result<(), Refused> {
+    let mut bytes = [0; HEADER_LEN];
+    stream.take(&mut bytes)?;
     let [found, ..] = bytes;
-    let offset = region.offset;
-    let header = Header::parse(&bytes).ok_or(ImageError::BadMagic { offset, found })?;
-    check_header(&header, offset, requirements)?;
+    let offset = stream.image_offset();
+    let Some(header) = Header::parse(&bytes) else {
+        return Err(stream.refuse(ImageError::BadMagic { offset, found }));
+    };
+    check_header(stream, &header, requirements)?;
+    info.entry = header.entry;
     let hashed = header.hash_appended != 0;
     if !hashed {
         stream.stop_hashing();
     }
 
     let mut checksum = CHECKSUM_SEED;
-    let mut secure_version = None;
     let mut page = requirements.mmu_page_size;
     for index in 0..header.segment_count {
-        let segment = SegmentHeader::parse(&stream.take()?);
-        check_segment(&stream, index, segment)?;
+        let mut bytes = [0; SEGMENT_HEADER_LEN];
+        stream.take(&mut bytes)?;
+        let segment = SegmentHeader::parse(&bytes);
+        check_segment(stream, index, segment)?;
         if index == 0 {
-            secure_version = check_first_segment(&stream, segment, requirements, &mut page)?;
+            info.secure_version = check_first_segment(stream, segment, requirements, &mut page)?;
         }
-        check_mapping(&stream, index, segment, requirements.chip, page)?;
+        check_mapping(stream, index, segment, requirements.chip, page)?;
         let mut left = segment.data_len;
         while left > 0 {
             let data = stream.next(left)?;
@@ -98,17 +122,19 @@ pub fn verify<F: ReadNorFlash>(
         }
     }
 
-    check_checksum(&mut stream, checksum)?;
-    let len = stream.at() + if hashed { HASH_LEN } else { 0 };
-    check_length(len, region.size, requirements.secure_boot_v2)?;
-    let digest = stream.finish_hash();
-    if let Some(digest) = digest {
+    check_checksum(stream, checksum)?;
+    info.len = stream.at() + if hashed { HASH_LEN } else { 0 };
+    check_length(stream, info.len, info.region.size, requirements.secure_boot_v2)?;
+    info.digest = stream.finish_hash();
+    if let Some(digest) = &info.digest {
         let offset = stream.flash_offset();
-        if stream.take()? != digest {
-            return Err(ImageError::Hash { offset });
+        let mut appended = [0; HASH_LEN as usize];
+        stream.take(&mut appended)?;
+        if appended != *digest {
+            return Err(stream.refuse(ImageError::Hash { offset }));
         }
     }
-    Ok(ImageInfo { region, len, entry: header.entry, chip: header.chip, digest, secure_version })
+    Ok(())
 }
 
 /// Whether a revision limit is one.
@@ -116,44 +142,50 @@ pub(super) fn is_set(limit: u16) -> bool {
     !matches!(limit, 0 | u16::MAX)
 }
 
-fn check_header<E>(
+fn check_header<F: ReadNorFlash>(
+    stream: &mut Stream<'_, F>,
     header: &Header,
-    offset: u32,
     requirements: &Requirements,
-) -> Result<(), ImageError<E>> {
+) -> Result<(), Refused> {
+    let offset = stream.image_offset();
     if header.chip != requirements.chip {
         let expected = requirements.chip;
-        return Err(ImageError::WrongChip { offset, found: header.chip, expected });
+        return Err(stream.refuse(ImageError::WrongChip { offset, found: header.chip, expected }));
     }
     if let Some(found) = requirements.chip_revision {
         let (min, max) = (header.min_chip_revision, header.max_chip_revision);
         let too_new = is_set(max) && found > max && !requirements.ignore_max_chip_revision;
         // Unlike the other limits, 65535 is a limit here: no chip is that new.
         if found < min || too_new {
-            return Err(ImageError::ChipRevision { offset, found, min, max });
+            return Err(stream.refuse(ImageError::ChipRevision { offset, found, min, max }));
         }
     }
     let min = u8::from(requirements.strict);
     if !(min..=MAX_SEGMENTS).contains(&header.segment_count) {
         let found = header.segment_count;
-        return Err(ImageError::SegmentCount { offset, found, min, max: MAX_SEGMENTS });
+        return Err(stream.refuse(ImageError::SegmentCount {
+            offset,
+            found,
+            min,
+            max: MAX_SEGMENTS,
+        }));
     }
     if requirements.strict && header.hash_appended == 0 {
-        return Err(ImageError::NoHash { offset });
+        return Err(stream.refuse(ImageError::NoHash { offset }));
     }
     Ok(())
 }
 
 /// Checks the length of a segment whose header was just taken.
 fn check_segment<F: ReadNorFlash>(
-    stream: &Stream<'_, F>,
+    stream: &mut Stream<'_, F>,
     index: u8,
     segment: SegmentHeader,
-) -> Result<(), ImageError<F::Error>> {
+) -> Result<(), Refused> {
     let len = segment.data_len;
     if !len.is_multiple_of(4) || len >= SEGMENT_LIMIT {
         let offset = stream.flash_offset().saturating_sub(SEGMENT_HEADER_LEN as u32);
-        return Err(ImageError::SegmentLength { index, offset, len });
+        return Err(stream.refuse(ImageError::SegmentLength { index, offset, len }));
     }
     stream.check_room(len)
 }
@@ -162,17 +194,17 @@ fn check_segment<F: ReadNorFlash>(
 /// whatever is there instead. Returns the secure version if it is a descriptor, and sets the page
 /// size on chips whose images state it.
 fn check_first_segment<F: ReadNorFlash>(
-    stream: &Stream<'_, F>,
+    stream: &mut Stream<'_, F>,
     segment: SegmentHeader,
     requirements: &Requirements,
     page: &mut u32,
-) -> Result<Option<u32>, ImageError<F::Error>> {
+) -> Result<Option<u32>, Refused> {
     let (len, offset) = (segment.data_len, stream.flash_offset());
     let min = if requirements.strict { DESCRIPTOR_LEN as u32 } else { 0 };
     let min = requirements.min_segment0.max(min);
     if len < min {
         let offset = offset.saturating_sub(SEGMENT_HEADER_LEN as u32);
-        return Err(ImageError::SegmentTooShort { offset, len, min });
+        return Err(stream.refuse(ImageError::SegmentTooShort { offset, len, min }));
     }
     let mut secure_version = None;
     if stream.peek(DESCRIPTOR_OFFSET).map(u32::from_le_bytes) == Some(DESCRIPTOR_MAGIC) {
@@ -180,7 +212,7 @@ fn check_first_segment<F: ReadNorFlash>(
     }
     let states_page = requirements.chip.has_configurable_page();
     if secure_version.is_none() && (requirements.strict || states_page) {
-        return Err(ImageError::NoDescriptor { offset });
+        return Err(stream.refuse(ImageError::NoDescriptor { offset }));
     }
     // 8 KiB to 256 KiB are page sizes; other values stand for the one of the build.
     if let (true, Some([log2 @ 13..=18])) = (states_page, stream.peek(PAGE_SIZE_OFFSET)) {
@@ -198,7 +230,7 @@ fn check_first_segment<F: ReadNorFlash>(
         let too_new = is_set(max) && found > max && !requirements.ignore_max_block_revision;
         if too_old || too_new {
             let offset = offset.saturating_add(BLOCK_REVISION_OFFSET - DESCRIPTOR_OFFSET);
-            return Err(ImageError::BlockRevision { offset, found, min, max });
+            return Err(stream.refuse(ImageError::BlockRevision { offset, found, min, max }));
         }
     }
     Ok(secure_version)
@@ -206,16 +238,16 @@ fn check_first_segment<F: ReadNorFlash>(
 
 /// Checks that a segment that is mapped through the flash cache can be.
 fn check_mapping<F: ReadNorFlash>(
-    stream: &Stream<'_, F>,
+    stream: &mut Stream<'_, F>,
     index: u8,
     segment: SegmentHeader,
     chip: ChipId,
     page: u32,
-) -> Result<(), ImageError<F::Error>> {
+) -> Result<(), Refused> {
     let (offset, load_addr) = (stream.flash_offset(), segment.load_addr);
     let mapped = chip.flash_windows().iter().any(|&(low, high)| (low..high).contains(&load_addr));
     if mapped && !offset.abs_diff(load_addr).is_multiple_of(page) {
-        return Err(ImageError::Misaligned { index, offset, load_addr, page });
+        return Err(stream.refuse(ImageError::Misaligned { index, offset, load_addr, page }));
     }
     Ok(())
 }
@@ -224,7 +256,7 @@ fn check_mapping<F: ReadNorFlash>(
 fn check_checksum<F: ReadNorFlash>(
     stream: &mut Stream<'_, F>,
     computed: u8,
-) -> Result<(), ImageError<F::Error>> {
+) -> Result<(), Refused> {
     let mut left = CHECKSUM_BLOCK - stream.at() % CHECKSUM_BLOCK;
     stream.check_room(left)?;
     let mut found = 0;
@@ -235,20 +267,25 @@ fn check_checksum<F: ReadNorFlash>(
     }
     if found != computed {
         let offset = stream.flash_offset().saturating_sub(1);
-        return Err(ImageError::Checksum { offset, found, computed });
+        return Err(stream.refuse(ImageError::Checksum { offset, found, computed }));
     }
     Ok(())
 }
 
 /// Checks that the image and its signature sector fit the partition.
-fn check_length<E>(len: u32, size: u32, signed: bool) -> Result<(), ImageError<E>> {
+fn check_length<F: ReadNorFlash>(
+    stream: &mut Stream<'_, F>,
+    len: u32,
+    size: u32,
+    signed: bool,
+) -> Result<(), Refused> {
     let sector = if signed { signature_offset(len) } else { None };
     let len = match sector {
         Some(sector) => sector.saturating_add(SIGNATURE_SECTOR_LEN),
         None => len,
     };
     if len > size {
-        return Err(ImageError::TooLong { len, size });
+        return Err(stream.refuse(ImageError::TooLong { len, size }));
     }
     Ok(())
 }

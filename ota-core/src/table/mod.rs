@@ -12,8 +12,8 @@ mod layout;
 use embedded_storage::nor_flash::ReadNorFlash;
 use md5::{Digest, Md5};
 
-use crate::partition::{ENTRY_LEN, Partition, Subtype, Type};
-use crate::read::{ReadError, read_array};
+use crate::partition::{ENTRY_LEN, MAGIC, Partition, Subtype, Type};
+use crate::read::{ReadError, read_unaligned};
 
 pub use boot::{BootTable, BootTableError};
 pub use error::{LayoutError, TableError};
@@ -44,11 +44,12 @@ impl PartitionTable {
     /// Entries end at the first record that is not an entry, at the latest after 4096 bytes.
     pub fn load<F: ReadNorFlash>(flash: &mut F, offset: u32) -> Result<Self, TableError<F::Error>> {
         let mut md5 = Md5::new();
-        let (table, end) = Self::scan(flash, offset, |entry| md5.update(entry))?;
+        let mut end = [0; ENTRY_LEN];
+        let table = Self::scan(flash, offset, &mut end, |entry| md5.update(entry))?;
         let at = table.entry_offset(table.count);
-        let Some(end) = end.filter(|record| record.starts_with(&MD5_MAGIC)) else {
+        if !end.starts_with(&MD5_MAGIC) {
             return Err(TableError::NoMd5 { offset: at });
-        };
+        }
         let computed: [u8; 16] = md5.finalize().into();
         if !end.ends_with(&computed) {
             return Err(TableError::Md5Mismatch { offset: at });
@@ -62,27 +63,28 @@ impl PartitionTable {
         flash: &mut F,
         offset: u32,
     ) -> Result<Self, TableError<F::Error>> {
-        let (table, _) = Self::scan(flash, offset, |_| ())?;
+        let table = Self::scan(flash, offset, &mut [0; ENTRY_LEN], |_| ())?;
         table.not_empty()
     }
 
-    /// Counts entries, showing each to `entry`, and returns the record that ended them.
-    #[allow(clippy::type_complexity)]
+    /// Counts entries, showing each to `entry`, and leaves in `record` the one that ended them; an
+    /// entry if nothing did.
     fn scan<F: ReadNorFlash>(
         flash: &mut F,
         offset: u32,
+        record: &mut [u8; ENTRY_LEN],
         mut entry: impl FnMut(&[u8; ENTRY_LEN]),
-    ) -> Result<(Self, Option<[u8; ENTRY_LEN]>), ReadError<F::Error>> {
+    ) -> Result<Self, ReadError<F::Error>> {
         let mut table = Self { offset, count: 0 };
         while u32::from(table.count) < SECTOR_LEN / ENTRY_LEN as u32 {
-            let record = read_array(flash, table.entry_offset(table.count))?;
-            if Partition::parse(&record).is_none() {
-                return Ok((table, Some(record)));
+            read_unaligned(flash, table.entry_offset(table.count), record)?;
+            if !record.starts_with(&MAGIC) {
+                break;
             }
-            entry(&record);
+            entry(record);
             table.count += 1;
         }
-        Ok((table, None))
+        Ok(table)
     }
 
     fn not_empty<E>(self) -> Result<Self, TableError<E>> {
@@ -111,7 +113,8 @@ impl PartitionTable {
         index: u8,
     ) -> Result<Partition, TableError<F::Error>> {
         let offset = self.entry_offset(index);
-        let record = read_array(flash, offset)?;
+        let mut record = [0; ENTRY_LEN];
+        read_unaligned(flash, offset, &mut record)?;
         Partition::parse(&record).ok_or(TableError::Changed { index, offset })
     }
 

@@ -19,7 +19,7 @@ lint: fmt clippy doc
 
 # Check formatting, also of the crates outside the workspace.
 fmt:
-    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/*.rs sim/fixtures/app/build.rs device-fw/build.rs device-fw/src/main.rs device-fw/family/src/main.rs
+    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/*.rs sim/fixtures/app/build.rs tests/clients/src/main.rs device-fw/build.rs device-fw/src/main.rs device-fw/family/src/main.rs
 
 # Run clippy on all targets.
 clippy:

@@ -11,7 +11,8 @@ use sim::firmware::Firmware;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::flash::{Memory, Part};
 use sim::layout::Layout;
-use sim::subject::{EspIdf, OtaCore, Subject};
+use sim::setup::{FIXTURES, Fixture};
+use sim::subject::{OtaCore, Subject};
 use sim::synthetic::ImageBuilder;
 use std::fs::read_to_string;
 use std::hint::black_box;
@@ -43,15 +44,15 @@ fn main() {
     let again = PlainLimits { update_again: true, ..between(Check::Remembered) };
     run("128 KiB, F0, then a whole update", SLOTS_128K, 128 * KIB, &core, again);
     println!(
-        "\nclosure of the stock layouts, 128 KiB images, rollback, cuts in the bootloader too"
+        "\nclosure of the stock layouts, images of sim/fixtures, rollback, cuts in the bootloader too"
     );
     println!(
         "{:<34} {:>7} {:>7} {:>6} {:>9} {:>9} {:>12}",
         "", "cuts", "states", "CPU s", "torn", "torn/s", "peak"
     );
+    let fixtures: Vec<_> = FIXTURES.iter().map(Fixture::firmware).collect();
     for layout in Layout::stock() {
-        closure(&layout, &core);
-        closure(&layout, &EspIdf::default());
+        closure(&layout, &fixtures, &core);
     }
 }
 
@@ -103,13 +104,12 @@ fn run(name: &str, csv: &str, size: u32, subject: &dyn Subject, limits: PlainLim
     assert!(report.findings.iter().all(|finding| finding.hazard.is_some()));
 }
 
-fn closure(layout: &Layout, subject: &dyn Subject) {
-    let firmware = firmware(3, 128 * KIB);
+fn closure(layout: &Layout, firmware: &[Firmware], subject: &dyn Subject) {
     let bootloader = Bootloader { rollback: true, ..Bootloader::default() };
-    let world = World::new(layout, bootloader, requirements(), &firmware, subject, Part::W25Q32JV)
+    let world = World::new(layout, bootloader, requirements(), firmware, subject, Part::W25Q32JV)
         .expect("the images fit");
     let limits = Limits {
-        profile: FaultProfile::enumerable(1),
+        profile: FaultProfile::enumerable(1).without(FaultClass::Collateral),
         cut_bootloader: true,
         max_states: 1_000_000,
         max_cuts: u32::MAX,

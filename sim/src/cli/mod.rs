@@ -105,7 +105,8 @@ fn surprises(matrix: &Matrix, reports: &[Option<Report>]) -> Vec<String> {
             surprises.push(format!("{subject} on {layout} {rollback} rollback: {verdict}"));
         }
     }
-    if matrix.stock {
+    let complete = reports.iter().all(|report| report.as_ref().is_some_and(|it| it.complete));
+    if matrix.stock && complete {
         let found: Vec<_> = matrix
             .setups
             .iter()

@@ -35,7 +35,7 @@ fn with_world<T>(
     run: impl FnOnce(&World<'_>) -> T,
 ) -> T {
     let requirements = Requirements::for_chip(ChipId::ESP32C3);
-    let firmware = [1, 2].map(|seed| {
+    let firmware = [1, 2, 3].map(|seed| {
         let bytes = ImageBuilder::new(MIN_SIZE).seed(seed).build();
         Firmware::new(format!("{seed}"), &bytes, &requirements).unwrap()
     });

@@ -34,7 +34,8 @@ fn survives_every_cut(
         for crash in crash_states(&recorded.before, &recorded.operation, &profile, &watch).unwrap()
         {
             // An erase that leaves a sequence number of zeros and a CRC of ones makes a valid entry of
-            // any sector, whatever stood there: no order of operations prevents it.
+            // any sector, whatever stood there. The exploration leaves that out as well; see
+            // "Torn operations" in docs/explorer.md.
             let forged = [otadata, otadata + 0x1000]
                 .into_iter()
                 .any(|at| crash.memory.word(at) == 0 && crash.memory.word(at + 28) == u32::MAX);

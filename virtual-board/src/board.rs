@@ -1,0 +1,559 @@
+//! The board: chip, flash, power and pins.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sim::flash::{Chip, Memory, Part};
+
+use crate::bus::{Clock, RTC_RAM_SIZE, SRAM_SIZE, SystemBus, Unimplemented};
+use crate::cpu::{Cpu, Exit, State};
+use crate::cut::{Cut, CutPoint};
+use crate::devices::{Block, Devices};
+use crate::flash::{CutOutcome, FlashDevice, PowerCut};
+use crate::memory::{Ram, RamSnapshot};
+use crate::peripherals::{ChipIdentity, Pacing, ResetCause, Scope};
+use crate::rom::{Rom, RomError, RomRevision};
+use crate::time::Ticks;
+use crate::window::Window;
+
+/// Instructions that run before an interrupt is taken that a store has raised. The interrupt reaches
+/// the CPU later than the instructions behind the store; the ROM's console driver relies on it.
+const INTERRUPT_DELAY: u64 = 4;
+
+/// What the boot strap pins select at the next reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strap {
+    /// Boot from flash: GPIO9 high.
+    #[default]
+    FlashBoot,
+    /// Serial download over UART0, UART1 or USB: GPIO9 low.
+    Download,
+}
+
+/// What board to make.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The flash chip.
+    pub part: &'static Part,
+    /// What it holds.
+    pub flash: Memory,
+    /// The mask ROM.
+    pub rom: RomRevision,
+    /// What is burnt into the eFuses.
+    pub identity: ChipIdentity,
+    /// How fast the serial lines are.
+    pub pacing: Pacing,
+    /// Seed of everything random: what SRAM holds at power-on, the random number generator, torn flash
+    /// contents.
+    pub seed: u64,
+}
+
+impl Config {
+    /// A board with that flash chip and contents: the usual ROM, chip revision 0.4, lines without
+    /// baud rate, seed 0.
+    #[must_use]
+    pub fn new(part: &'static Part, flash: Memory) -> Self {
+        Self {
+            part,
+            flash,
+            rom: RomRevision::default(),
+            identity: ChipIdentity::default(),
+            pacing: Pacing::default(),
+            seed: 0,
+        }
+    }
+}
+
+/// Why a board can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no ROM.
+    #[error(transparent)]
+    Rom(#[from] RomError),
+    /// The contents do not fit the chip.
+    #[error("{contents} bytes of contents for a flash chip of {chip} bytes ({name})")]
+    FlashSize {
+        /// Size of the contents in bytes.
+        contents: u32,
+        /// Size of the chip in bytes.
+        chip: u32,
+        /// Name of the chip.
+        name: &'static str,
+    },
+}
+
+/// Why a board stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The time is up.
+    Limit,
+    /// Power is off, by a cut or because it never came on.
+    PowerOff,
+    /// The next instruction has a breakpoint.
+    Breakpoint,
+    /// The text that [`Board::watch_console`] waits for has appeared.
+    ConsoleText,
+}
+
+/// An ESP32-C3 on a board of its own.
+#[derive(Clone, Debug)]
+pub struct Board {
+    cpu: Cpu,
+    bus: SystemBus,
+    strap: Strap,
+    seed: u64,
+    powered: bool,
+    boots: u64,
+    /// What SRAM holds when power comes.
+    cold: RamSnapshot,
+    cold_rtc: RamSnapshot,
+    /// Instructions to run before the next interrupt is taken.
+    delay: u64,
+    /// A cut that the flash chip does not see coming.
+    cut: Option<Cut>,
+    cut_watch: Option<Watch>,
+    watch: Option<Watch>,
+    breakpoints: BTreeSet<u32>,
+    console: Vec<u8>,
+}
+
+/// A text that is waited for.
+#[derive(Clone, Debug)]
+struct Watch {
+    text: Vec<u8>,
+    /// The console's last bytes, shorter than the text.
+    tail: Vec<u8>,
+}
+
+/// A whole board at one moment, in little memory: it shares what did not change with other snapshots.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    cpu: State,
+    sram: RamSnapshot,
+    rtc_ram: RamSnapshot,
+    window: Window,
+    devices: Devices,
+    clock: Clock,
+    strap: Strap,
+    powered: bool,
+    boots: u64,
+    delay: u64,
+    cut: Option<Cut>,
+    cut_watch: Option<Watch>,
+    watch: Option<Watch>,
+    console: Vec<u8>,
+}
+
+impl Board {
+    /// Makes a board. It has no power yet.
+    ///
+    /// # Errors
+    /// When the flash contents do not fit the chip, or there is no ROM.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let Config { part, flash, rom, identity, pacing, seed } = config;
+        if flash.capacity() != part.capacity {
+            let (contents, chip) = (flash.capacity(), part.capacity);
+            return Err(Error::FlashSize { contents, chip, name: part.name });
+        }
+        let mut noise = blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof();
+        let cold = RamSnapshot::filled(SRAM_SIZE as usize, |page| noise.fill(page));
+        let cold_rtc = RamSnapshot::filled(RTC_RAM_SIZE as usize, |page| noise.fill(page));
+        let flash = FlashDevice::new(Chip::with_memory(*part, flash).with_seed(seed));
+        let devices = Devices::new(flash, identity, pacing, seed);
+        let bus = SystemBus {
+            rom: Rom::load(rom)?,
+            sram: Ram::new(&cold),
+            rtc_ram: Ram::new(&cold_rtc),
+            window: Window::new(part.capacity),
+            clock: Clock::new(devices.ticks_per_instruction()),
+            devices,
+            unimplemented: Default::default(),
+        };
+        Ok(Self {
+            cpu: Cpu::new(),
+            bus,
+            strap: Strap::default(),
+            seed,
+            powered: false,
+            boots: 0,
+            cold,
+            cold_rtc,
+            delay: 0,
+            cut: None,
+            cut_watch: None,
+            watch: None,
+            breakpoints: BTreeSet::new(),
+            console: Vec::new(),
+        })
+    }
+
+    /// Turns power on. A board that has power loses it first.
+    pub fn power_on(&mut self) {
+        self.power_off();
+        self.bus.devices.flash_mut().power_on();
+        self.powered = true;
+        self.bus.sram.restore(&self.cold);
+        self.bus.rtc_ram.restore(&self.cold_rtc);
+        self.reset(ResetCause::PowerOn);
+    }
+
+    /// Takes power away. A flash operation under way stays as far done as its time had passed.
+    pub fn power_off(&mut self) {
+        self.lose_power(&CutOutcome::Elapsed { seed: self.seed });
+    }
+
+    fn lose_power(&mut self, outcome: &CutOutcome) {
+        if self.powered {
+            let now = self.now();
+            self.bus.devices.flash_mut().power_off(outcome, now);
+            self.bus.refresh_window();
+            self.powered = false;
+        }
+    }
+
+    /// Whether the board has power.
+    #[must_use]
+    pub fn is_powered(&self) -> bool {
+        self.powered
+    }
+
+    /// Resets the chip; the flash chip keeps its power and finishes what it was doing. The EN pin gives
+    /// [`ResetCause::PowerOn`], and the RAM loses its contents. Without power nothing happens.
+    pub fn reset(&mut self, cause: ResetCause) {
+        if !self.powered {
+            return;
+        }
+        if cause.scope() == Scope::Power {
+            self.bus.sram.restore(&self.cold);
+            self.bus.rtc_ram.restore(&self.cold_rtc);
+        }
+        let now = self.now();
+        let strap = if cause.scope() >= Scope::Digital { Some(self.strap) } else { None };
+        self.bus.devices.reset(cause, strap, now);
+        self.bus.refresh_map();
+        self.bus.follow_clock(self.cpu.clock());
+        self.cpu.reset();
+        self.delay = 0;
+        self.boots += 1;
+    }
+
+    /// Sets the strap pins. The chip looks at them when it is reset.
+    pub fn set_strap(&mut self, strap: Strap) {
+        self.strap = strap;
+    }
+
+    /// Simulated time since the board was made.
+    #[must_use]
+    pub fn now(&self) -> Ticks {
+        self.bus.clock.at(self.cpu.clock())
+    }
+
+    /// Instructions executed since the board was made.
+    #[must_use]
+    pub fn instructions(&self) -> u64 {
+        self.cpu.clock()
+    }
+
+    /// How often the chip has started, for whatever cause.
+    #[must_use]
+    pub fn boots(&self) -> u64 {
+        self.boots
+    }
+
+    /// Plans a power cut, in place of one planned before; `None` plans none.
+    pub fn plan_cut(&mut self, cut: Option<Cut>) {
+        let flash = self.bus.devices.flash_mut();
+        flash.plan_cut(None);
+        self.cut = None;
+        match cut {
+            Some(Cut { point: CutPoint::Flash(trigger), outcome }) => {
+                flash.plan_cut(Some(PowerCut { trigger, outcome }));
+            }
+            other => self.cut = other,
+        }
+        self.arrange_stops();
+    }
+
+    /// Has [`run`](Self::run) stop as soon as UART0 has sent `text`; `None` waits for nothing. Output from
+    /// before this call does not count.
+    pub fn watch_console(&mut self, text: Option<&[u8]>) {
+        self.watch = text.map(Watch::new);
+        self.arrange_stops();
+    }
+
+    /// Has [`run`](Self::run) stop before the instructions at these addresses.
+    pub fn set_breakpoints(&mut self, addresses: BTreeSet<u32>) {
+        self.breakpoints = addresses;
+        self.arrange_stops();
+    }
+
+    /// Tells CPU and UART at what they have to stop.
+    fn arrange_stops(&mut self) {
+        let mut stops = self.breakpoints.clone();
+        match &self.cut {
+            Some(Cut { point: CutPoint::Instruction(address), .. }) => drop(stops.insert(*address)),
+            Some(Cut { point: CutPoint::Console(text), .. }) if self.cut_watch.is_none() => {
+                self.cut_watch = Some(Watch::new(text));
+            }
+            _ => {}
+        }
+        self.cpu.set_breakpoints(&stops);
+        self.bus.devices.announce_output(self.watch.is_some() || self.cut_watch.is_some());
+    }
+
+    /// Runs until `limit`, or until something stops the board.
+    pub fn run(&mut self, limit: Ticks) -> Stop {
+        loop {
+            if !self.powered {
+                return Stop::PowerOff;
+            }
+            let now = self.now();
+            if let Some(Cut { point: CutPoint::Time(time), outcome }) = &self.cut
+                && now >= *time
+            {
+                let outcome = outcome.clone();
+                self.cut = None;
+                self.lose_power(&outcome);
+                return Stop::PowerOff;
+            }
+            if now >= limit {
+                return Stop::Limit;
+            }
+            if let Some(stop) = self.run_to_event(now, limit) {
+                return stop;
+            }
+        }
+    }
+
+    /// Executes one instruction, or takes an interrupt.
+    pub fn step(&mut self) -> Stop {
+        let limit = self.now() + 1;
+        self.run(limit)
+    }
+
+    /// Lets the CPU run until the next event at most.
+    fn run_to_event(&mut self, now: Ticks, limit: Ticks) -> Option<Stop> {
+        self.bus.devices.advance(now);
+        self.bus.refresh_window();
+        if let Some(cause) = self.bus.devices.take_reset() {
+            self.reset(cause);
+            return None;
+        }
+        let line = self.bus.devices.pending_interrupt().filter(|_| self.cpu.interrupts_enabled());
+        let mut horizon = limit;
+        if let Some(event) = self.bus.devices.next_event() {
+            horizon = horizon.min(event);
+        }
+        if let Some(Cut { point: CutPoint::Time(time), .. }) = self.cut {
+            horizon = horizon.min(time);
+        }
+        let mut budget = self.bus.clock.instructions_until(now, horizon).max(1);
+        match line {
+            Some(_) if self.delay > 0 => budget = budget.min(self.delay),
+            Some(line) => self.cpu.take_interrupt(line),
+            None => {}
+        }
+        let before = self.cpu.clock();
+        let exit = self.cpu.run(&mut self.bus, budget);
+        self.delay = self.delay.saturating_sub(self.cpu.clock() - before);
+        match exit {
+            Exit::Attention => return self.attend(horizon),
+            Exit::Waiting => {
+                let interrupted = self.bus.devices.pending_interrupt().is_some();
+                if !(interrupted && self.cpu.interrupts_enabled()) {
+                    // Nothing happens before the next event: let the time pass.
+                    self.bus.clock.skip_to(self.cpu.clock(), horizon);
+                }
+            }
+            Exit::Breakpoint => return self.at_breakpoint(),
+            Exit::Budget | Exit::InterruptsEnabled => {}
+        }
+        None
+    }
+
+    /// Looks at what a store has changed outside the CPU.
+    fn attend(&mut self, horizon: Ticks) -> Option<Stop> {
+        self.delay = INTERRUPT_DELAY;
+        let devices = &mut self.bus.devices;
+        if devices.flash().power_loss().is_some() {
+            self.powered = false;
+            return Some(Stop::PowerOff);
+        }
+        if let Some(ready) = devices.polled_until() {
+            // Let time pass until the flash chip is ready or something else happens.
+            let event = devices.next_event().unwrap_or(ready);
+            self.bus.clock.skip_to(self.cpu.clock(), ready.min(event).min(horizon));
+        }
+        self.look_at_output()
+    }
+
+    /// Takes what UART0 has sent, if somebody waits for a text in it.
+    fn look_at_output(&mut self) -> Option<Stop> {
+        if self.watch.is_none() && self.cut_watch.is_none() {
+            return None;
+        }
+        let output = self.bus.devices.uart0().take_output();
+        self.console.extend_from_slice(&output);
+        if self.cut_watch.as_mut().is_some_and(|watch| watch.sees(&output)) {
+            self.cut_watch = None;
+            let cut = self.cut.take()?;
+            self.arrange_stops();
+            self.lose_power(&cut.outcome);
+            return Some(Stop::PowerOff);
+        }
+        if self.watch.as_mut().is_some_and(|watch| watch.sees(&output)) {
+            self.watch = None;
+            self.arrange_stops();
+            return Some(Stop::ConsoleText);
+        }
+        None
+    }
+
+    fn at_breakpoint(&mut self) -> Option<Stop> {
+        let pc = self.cpu.state().pc;
+        match self.cut.take_if(|cut| cut.point == CutPoint::Instruction(pc)) {
+            Some(cut) => {
+                self.arrange_stops();
+                self.lose_power(&cut.outcome);
+                Some(Stop::PowerOff)
+            }
+            None => Some(Stop::Breakpoint),
+        }
+    }
+
+    /// Sends bytes to UART0, from the host.
+    pub fn uart0_send(&mut self, bytes: &[u8]) {
+        let now = self.now();
+        self.bus.devices.uart0().receive(bytes, now);
+        self.bus.devices.refresh(Block::Uart0);
+    }
+
+    /// What UART0 has sent since the last call.
+    pub fn uart0_output(&mut self) -> Vec<u8> {
+        let mut output = std::mem::take(&mut self.console);
+        output.append(&mut self.bus.devices.uart0().take_output());
+        output
+    }
+
+    /// Forgets what has been sent to UART0 and has not arrived there yet.
+    pub fn uart0_discard(&mut self) {
+        self.bus.devices.uart0().discard();
+        self.bus.devices.refresh(Block::Uart0);
+    }
+
+    /// Changes how fast the serial lines are.
+    pub fn set_pacing(&mut self, pacing: Pacing) {
+        self.bus.devices.uart0().set_pacing(pacing);
+        self.bus.devices.refresh(Block::Uart0);
+    }
+
+    /// How often in a row software has looked for a byte at UART0 and found none.
+    #[must_use]
+    pub fn idle_polls(&mut self) -> u32 {
+        self.bus.devices.uart0().idle_polls()
+    }
+
+    /// Sends bytes to the USB-Serial-JTAG port, from the host.
+    pub fn usb_send(&mut self, bytes: &[u8]) {
+        let now = self.now();
+        self.bus.devices.usb().receive(bytes, now);
+        self.bus.devices.refresh(Block::Usb);
+    }
+
+    /// What the USB-Serial-JTAG port has sent since the last call.
+    pub fn usb_output(&mut self) -> Vec<u8> {
+        self.bus.devices.usb().take_output()
+    }
+
+    /// The flash chip.
+    #[must_use]
+    pub fn flash(&self) -> &FlashDevice {
+        self.bus.devices.flash()
+    }
+
+    /// The flash chip, to plan what happens to it.
+    pub fn flash_mut(&mut self) -> &mut FlashDevice {
+        self.bus.devices.flash_mut()
+    }
+
+    /// Accesses to registers that are not modelled, by address.
+    #[must_use]
+    pub fn unimplemented(&self) -> &BTreeMap<u32, Unimplemented> {
+        &self.bus.unimplemented
+    }
+
+    /// The CPU's registers.
+    #[must_use]
+    pub fn cpu(&self) -> &State {
+        self.cpu.state()
+    }
+
+    /// The CPU's registers, for a debugger.
+    pub fn cpu_mut(&mut self) -> &mut State {
+        self.cpu.state_mut()
+    }
+
+    /// Reads memory as a debugger does: no device notices. `None` where there is no memory.
+    pub fn peek(&mut self, address: u32) -> Option<u8> {
+        self.bus.peek(address)
+    }
+
+    /// Writes RAM as a debugger does. `None` where there is none.
+    pub fn poke(&mut self, address: u32, value: u8) -> Option<()> {
+        self.bus.poke(address, value)
+    }
+
+    /// The board as it is now.
+    pub fn snapshot(&mut self) -> Snapshot {
+        Snapshot {
+            cpu: self.cpu.state().clone(),
+            sram: self.bus.sram.snapshot(),
+            rtc_ram: self.bus.rtc_ram.snapshot(),
+            window: self.bus.window.clone(),
+            devices: self.bus.devices.clone(),
+            clock: self.bus.clock,
+            strap: self.strap,
+            powered: self.powered,
+            boots: self.boots,
+            delay: self.delay,
+            cut: self.cut.clone(),
+            cut_watch: self.cut_watch.clone(),
+            watch: self.watch.clone(),
+            console: self.console.clone(),
+        }
+    }
+
+    /// Goes back to a snapshot of this board or of one that it was cloned from. Breakpoints and the
+    /// counts of unimplemented registers stay.
+    pub fn restore(&mut self, snapshot: &Snapshot) {
+        self.cpu.set_state(&snapshot.cpu);
+        self.bus.sram.restore(&snapshot.sram);
+        self.bus.rtc_ram.restore(&snapshot.rtc_ram);
+        self.bus.window.restore(&snapshot.window);
+        self.bus.devices.clone_from(&snapshot.devices);
+        self.bus.clock = snapshot.clock;
+        self.strap = snapshot.strap;
+        self.powered = snapshot.powered;
+        self.boots = snapshot.boots;
+        self.delay = snapshot.delay;
+        self.cut.clone_from(&snapshot.cut);
+        self.cut_watch.clone_from(&snapshot.cut_watch);
+        self.watch.clone_from(&snapshot.watch);
+        self.console.clone_from(&snapshot.console);
+        self.arrange_stops();
+    }
+}
+
+impl Watch {
+    fn new(text: &[u8]) -> Self {
+        Self { text: text.to_vec(), tail: Vec::new() }
+    }
+
+    /// Whether the text is complete with these bytes.
+    fn sees(&mut self, bytes: &[u8]) -> bool {
+        self.tail.extend_from_slice(bytes);
+        let found = self.tail.windows(self.text.len().max(1)).any(|it| it == self.text);
+        let keep = self.text.len().saturating_sub(1);
+        self.tail.drain(..self.tail.len().saturating_sub(keep));
+        found
+    }
+}

@@ -1,0 +1,27 @@
+//! An ESP32-C3 in software.
+//!
+//! A [`Board`] executes the chip's mask ROM, a second-stage bootloader and firmware, unmodified, on the
+//! simulated flash chip of [`sim`]. Power can be cut inside any flash command. It knows the chip and
+//! nothing of updates.
+#![deny(missing_docs)]
+
+mod board;
+mod bus;
+mod cpu;
+mod cut;
+mod devices;
+mod flash;
+mod memory;
+mod peripherals;
+mod rom;
+mod time;
+mod window;
+
+pub use board::{Board, Config, Error, Snapshot, Stop, Strap};
+pub use bus::Unimplemented;
+pub use cpu::State;
+pub use cut::{Cut, CutPoint};
+pub use flash::{CutOutcome, CutTrigger, FlashDevice, PowerLoss, Speed};
+pub use peripherals::{ChipIdentity, Pacing, ResetCause, Scope};
+pub use rom::{RomError, RomRevision};
+pub use time::Ticks;

@@ -1,3 +1,5 @@
 //! End-to-end and differential tests that cross the crates of the workspace.
 
+pub mod differential;
+pub mod full_stack;
 pub mod machine_code;

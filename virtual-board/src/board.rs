@@ -92,6 +92,8 @@ pub enum Stop {
     Breakpoint,
     /// The text that [`Board::watch_console`] waits for has appeared.
     ConsoleText,
+    /// The flash operation that [`Board::watch_operation`] waits for has started.
+    FlashOperation,
 }
 
 /// An ESP32-C3 on a board of its own.
@@ -247,7 +249,8 @@ impl Board {
         self.bus.clock.at(self.cpu.clock())
     }
 
-    /// Instructions executed since the board was made.
+    /// Instructions executed since the board was made, those included that an idle loop would have
+    /// executed until its next interrupt.
     #[must_use]
     pub fn instructions(&self) -> u64 {
         self.cpu.clock()
@@ -280,6 +283,12 @@ impl Board {
         self.arrange_stops();
     }
 
+    /// Has [`run`](Self::run) stop as soon as the flash chip has got the program or erase with this
+    /// number, from 0 since the board was made; `None` waits for nothing.
+    pub fn watch_operation(&mut self, number: Option<u64>) {
+        self.bus.devices.watch_operation(number);
+    }
+
     /// Has [`run`](Self::run) stop before the instructions at these addresses.
     pub fn set_breakpoints(&mut self, addresses: BTreeSet<u32>) {
         self.breakpoints = addresses;
@@ -300,7 +309,9 @@ impl Board {
         self.bus.devices.announce_output(self.watch.is_some() || self.cut_watch.is_some());
     }
 
-    /// Runs until `limit`, or until something stops the board.
+    /// Runs until `limit`, or until something stops the board. The time is then `limit` or a little later:
+    /// an instruction is not divided, nor is the wait of software that polls a busy flash chip. However a
+    /// run is divided by limits, the board does the same.
     pub fn run(&mut self, limit: Ticks) -> Stop {
         loop {
             if !self.powered {
@@ -356,12 +367,13 @@ impl Board {
         let exit = self.cpu.run(&mut self.bus, budget);
         self.delay = self.delay.saturating_sub(self.cpu.clock() - before);
         match exit {
-            Exit::Attention => return self.attend(horizon),
+            Exit::Attention => return self.attend(),
             Exit::Waiting => {
                 let interrupted = self.bus.devices.pending_interrupt().is_some();
                 if !(interrupted && self.cpu.interrupts_enabled()) {
-                    // Nothing happens before the next event: let the time pass.
-                    self.bus.clock.skip_to(self.cpu.clock(), horizon);
+                    // Nothing happens before the next event: the loop goes round until then.
+                    let left = self.bus.clock.instructions_until(self.now(), horizon);
+                    self.cpu.idle(left);
                 }
             }
             Exit::Breakpoint => return self.at_breakpoint(),
@@ -371,17 +383,25 @@ impl Board {
     }
 
     /// Looks at what a store has changed outside the CPU.
-    fn attend(&mut self, horizon: Ticks) -> Option<Stop> {
+    fn attend(&mut self) -> Option<Stop> {
         self.delay = INTERRUPT_DELAY;
         let devices = &mut self.bus.devices;
         if devices.flash().power_loss().is_some() {
             self.powered = false;
             return Some(Stop::PowerOff);
         }
+        if devices.saw_operation() {
+            devices.watch_operation(None);
+            return Some(Stop::FlashOperation);
+        }
         if let Some(ready) = devices.polled_until() {
-            // Let time pass until the flash chip is ready or something else happens.
-            let event = devices.next_event().unwrap_or(ready);
-            self.bus.clock.skip_to(self.cpu.clock(), ready.min(event).min(horizon));
+            // Let time pass until the flash chip is ready or something else happens. The limit of this run
+            // does not count, lest the run depend on it.
+            let mut then = devices.next_event().map_or(ready, |event| event.min(ready));
+            if let Some(Cut { point: CutPoint::Time(time), .. }) = self.cut {
+                then = then.min(time);
+            }
+            self.bus.clock.skip_to(self.cpu.clock(), then);
         }
         self.look_at_output()
     }
@@ -452,6 +472,14 @@ impl Board {
         self.bus.devices.uart0().idle_polls()
     }
 
+    /// Plugs a host into the USB port, or pulls it. Firmware that prints to whichever port is in use then
+    /// prints there instead of UART0.
+    pub fn attach_usb(&mut self, attached: bool) {
+        let now = self.now();
+        self.bus.devices.usb().set_attached(attached, now);
+        self.bus.devices.refresh(Block::Usb);
+    }
+
     /// Sends bytes to the USB-Serial-JTAG port, from the host.
     pub fn usb_send(&mut self, bytes: &[u8]) {
         let now = self.now();
@@ -459,7 +487,7 @@ impl Board {
         self.bus.devices.refresh(Block::Usb);
     }
 
-    /// What the USB-Serial-JTAG port has sent since the last call.
+    /// What the USB-Serial-JTAG port has sent since the last call, with a host attached.
     pub fn usb_output(&mut self) -> Vec<u8> {
         self.bus.devices.usb().take_output()
     }
@@ -490,6 +518,12 @@ impl Board {
     /// The CPU's registers, for a debugger.
     pub fn cpu_mut(&mut self) -> &mut State {
         self.cpu.state_mut()
+    }
+
+    /// The ROM's ELF file, with its symbols.
+    #[must_use]
+    pub fn rom_elf(&self) -> &[u8] {
+        &self.bus.rom.elf
     }
 
     /// Reads memory as a debugger does: no device notices. `None` where there is no memory.

@@ -253,10 +253,7 @@ impl SystemBus {
                 self.follow_clock(clock);
                 Stored::Attention
             }
-            Block::Spi1 => {
-                self.refresh_window();
-                written.stored
-            }
+            Block::Spi1 if self.refresh_window() => Stored::Attention,
             _ => written.stored,
         }
     }
@@ -275,11 +272,10 @@ impl SystemBus {
         self.window.set_map(|entry| mmu.page(entry));
     }
 
-    /// Drops copies of flash contents that have changed.
-    pub(crate) fn refresh_window(&mut self) {
-        if let Some(range) = self.devices.flash_mut().take_changed() {
-            self.window.forget(range);
-        }
+    /// Drops copies of flash contents that have changed; whether any have.
+    pub(crate) fn refresh_window(&mut self) -> bool {
+        let changed = self.devices.flash_mut().take_changed();
+        changed.into_iter().map(|range| self.window.forget(range)).count() > 0
     }
 
     /// Reads memory; `None` where there is none.

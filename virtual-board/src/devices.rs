@@ -97,6 +97,8 @@ pub(crate) struct Devices {
     /// Commands in a row that the flash chip got while it was busy.
     polls: u32,
     announce_output: bool,
+    /// The flash operation whose start is reported.
+    operation: Option<u64>,
 }
 
 impl Devices {
@@ -132,6 +134,7 @@ impl Devices {
             reset: None,
             polls: 0,
             announce_output: false,
+            operation: None,
         }
     }
 
@@ -148,11 +151,12 @@ impl Devices {
         }
         self.reset = None;
         self.polls = 0;
-        for block in 0..BLOCKS {
-            let device = self.device(BLOCK[block]);
+        for block in BLOCK {
+            let device = self.device(block);
             device.reset(cause, now);
-            let _ = device.take_reset();
-            self.refresh(BLOCK[block]);
+            // What it asked for has happened.
+            device.take_reset();
+            self.refresh(block);
         }
     }
 
@@ -218,7 +222,11 @@ impl Devices {
         }
         match block {
             Block::Interrupt => stored = Stored::Attention,
-            Block::Spi1 if self.flash().power_loss().is_some() || self.is_polling() => {
+            Block::Spi1
+                if self.flash().power_loss().is_some()
+                    || self.saw_operation()
+                    || self.is_polling() =>
+            {
                 stored = Stored::Attention;
             }
             Block::Uart0 if self.announce_output && Self::is_fifo(address) => {
@@ -313,6 +321,16 @@ impl Devices {
         for block in [Block::Uart0, Block::Uart1, Block::Timer0, Block::Timer1] {
             self.refresh(block);
         }
+    }
+
+    /// Reports the start of the flash operation with this number.
+    pub(crate) fn watch_operation(&mut self, number: Option<u64>) {
+        self.operation = number;
+    }
+
+    /// Whether the operation to be reported has started.
+    pub(crate) fn saw_operation(&self) -> bool {
+        self.operation.is_some_and(|number| self.flash().operations() > number)
     }
 
     /// Whether stores to the transmit FIFO of UART0 shall be reported.

@@ -6,7 +6,9 @@
 #![deny(missing_docs)]
 
 mod board;
+mod bootloader;
 mod bus;
+mod console;
 mod cpu;
 mod cut;
 mod devices;
@@ -18,7 +20,9 @@ mod time;
 mod window;
 
 pub use board::{Board, Config, Error, Snapshot, Stop, Strap};
+pub use bootloader::stock_bootloader;
 pub use bus::Unimplemented;
+pub use console::Console;
 pub use cpu::State;
 pub use cut::{Cut, CutPoint};
 pub use flash::{CutOutcome, CutTrigger, FlashDevice, PowerLoss, Speed};

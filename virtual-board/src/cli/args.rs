@@ -167,7 +167,10 @@ fn part(name: &str) -> Result<&'static Part, String> {
 
 fn revision(text: &str) -> Result<(u8, u8), String> {
     let parsed = text.split_once('.').and_then(|(major, minor)| {
-        Some((major.parse().ok().filter(|&it| it <= 3)?, minor.parse().ok().filter(|&it| it <= 15)?))
+        Some((
+            major.parse().ok().filter(|&it| it <= 3)?,
+            minor.parse().ok().filter(|&it| it <= 15)?,
+        ))
     });
     parsed.ok_or_else(|| "a revision is like 0.4, at most 3.15".into())
 }

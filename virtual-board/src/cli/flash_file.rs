@@ -69,7 +69,9 @@ impl FlashFile {
         let chip = u16::from_le_bytes([header[CHIP_ID], header[CHIP_ID + 1]]);
         let path = self.path.display();
         if header[0] == IMAGE_MAGIC && chip != ESP32_C3 {
-            return Some(format!("{path}: the bootloader at offset 0 is for another chip (id {chip})"));
+            return Some(format!(
+                "{path}: the bootloader at offset 0 is for another chip (id {chip})"
+            ));
         }
         let blank = header.iter().all(|&byte| byte == 0xFF);
         let image = header[0] == IMAGE_MAGIC;

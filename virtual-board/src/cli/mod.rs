@@ -41,9 +41,10 @@ fn run(args: &Run) -> Result<u8, String> {
     for elf in &args.elf {
         symbols.add(elf)?;
     }
-    let cuts = args.cut.iter().map(|text| {
-        cut::parse(text, &symbols).map_err(|error| format!("--cut {text}: {error}"))
-    });
+    let cuts = args
+        .cut
+        .iter()
+        .map(|text| cut::parse(text, &symbols).map_err(|error| format!("--cut {text}: {error}")));
     let plan = Plan {
         cuts: cuts.collect::<Result<_, _>>()?,
         limit: args.limit,
@@ -69,8 +70,7 @@ fn run(args: &Run) -> Result<u8, String> {
         false => file.save(board.flash().memory()),
     };
     let strap = args.strap.into();
-    let session =
-        Session::new(board, connections, plan, strap, &symbols, &mut save, on_signal()?);
+    let session = Session::new(board, connections, plan, strap, &symbols, &mut save, on_signal()?);
     let (end, board) = session.run().map_err(|error| error.to_string())?;
     if args.unimplemented {
         list_unimplemented(&board);
@@ -106,15 +106,15 @@ fn connect(args: &Run) -> Result<Connections, String> {
         eprintln!("UART0: rfc2217://{address}");
         connections.rfc2217 = Some(server);
     }
-    if let Some(path) = &args.control {
-        connections.control = Some(Control::listen(path).map_err(|error| at_path(path, &error))?);
-        eprintln!("Control: {}", path.display());
-    }
     if let Some(address) = args.gdb {
         let open = || GdbServer::listen(address).and_then(|server| Ok((server.address()?, server)));
         let (address, server) = open().map_err(|error| at_address(address, &error))?;
         eprintln!("GDB: target remote {address}");
         connections.gdb = Some(server);
+    }
+    if let Some(path) = &args.control {
+        connections.control = Some(Control::listen(path).map_err(|error| at_path(path, &error))?);
+        eprintln!("Control: {}", path.display());
     }
     if args.console || (args.port.is_none() && args.rfc2217.is_none()) {
         connections.console = Some(Console::open().map_err(|error| error.to_string())?);

@@ -38,7 +38,7 @@ impl Console {
     }
 
     /// What to wait for.
-    pub(crate) fn poll_fds(&self) -> Option<PollFd<'_>> {
+    pub(crate) fn poll_fd(&self) -> Option<PollFd<'_>> {
         self.input.then(|| PollFd::from_borrowed_fd(stdin(), PollFlags::IN))
     }
 

@@ -225,7 +225,9 @@ mod tests {
     #[test]
     fn every_command_has_one_answer() {
         let (_directory, mut control, mut client) = connect();
-        client.write_all(b"power on\r\n strap  download\nquit\nsleep\ncut cancel\ncut moon\nre").unwrap();
+        client
+            .write_all(b"power on\r\n strap  download\nquit\nsleep\ncut cancel\ncut moon\nre")
+            .unwrap();
         let commands = step(&mut control);
         let expected = [
             Command::Power(true),

@@ -52,9 +52,7 @@ pub(crate) fn parse(text: &str, symbols: &Symbols) -> Result<Cut, String> {
         }
     }
     let outcome = match (&point, fraction) {
-        (CutPoint::Flash(_), _) => {
-            CutOutcome::Fraction { fraction: fraction.unwrap_or(0.5), seed }
-        }
+        (CutPoint::Flash(_), _) => CutOutcome::Fraction { fraction: fraction.unwrap_or(0.5), seed },
         (_, Some(fraction)) => CutOutcome::Fraction { fraction, seed },
         (_, None) => CutOutcome::Elapsed { seed },
     };

@@ -70,11 +70,8 @@ impl Debuggee {
     }
 
     fn set_breakpoint(&mut self, address: u32, set: bool) -> bool {
-        let changed = if set {
-            self.breakpoints.insert(address)
-        } else {
-            self.breakpoints.remove(&address)
-        };
+        let changed =
+            if set { self.breakpoints.insert(address) } else { self.breakpoints.remove(&address) };
         self.board.set_breakpoints(self.breakpoints.clone());
         changed || set
     }
@@ -257,10 +254,9 @@ impl GdbServer {
             (Control::Running | Control::Stepping, Stop::Breakpoint) => {
                 SingleThreadStopReason::SwBreak(())
             }
-            (Control::Stepping, Stop::Limit | Stop::ConsoleText) => {
-                SingleThreadStopReason::DoneStep
-            }
-            // Without power it stands still until power comes back or the debugger interrupts it.
+            // It stands still until power comes back or the debugger interrupts it.
+            (_, Stop::PowerOff) => return,
+            (Control::Stepping, _) => SingleThreadStopReason::DoneStep,
             _ => return,
         };
         debuggee.control = Control::Halted;
@@ -323,7 +319,11 @@ impl Client {
         }
     }
 
-    fn report(mut self, debuggee: &mut Debuggee, reason: SingleThreadStopReason<u32>) -> Option<Self> {
+    fn report(
+        mut self,
+        debuggee: &mut Debuggee,
+        reason: SingleThreadStopReason<u32>,
+    ) -> Option<Self> {
         if let Stub::Running(stub) = self.stub {
             self.stub = stub.report_stop(debuggee, reason).ok()?;
         }

@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn opening_a_port_does_not_reset() {
         let mut lines = Lines::default();
-        assert_eq!(starts(&mut lines, "DR"), []);
+        assert!(starts(&mut lines, "DR").is_empty());
         assert!(!lines.in_reset());
         assert_eq!(starts(&mut lines, "dRDrd"), [true]);
     }

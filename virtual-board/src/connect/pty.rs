@@ -72,15 +72,9 @@ impl Pty {
         self.link.as_deref().unwrap_or(&self.name)
     }
 
-    /// Whether a client has it open.
-    pub(crate) fn in_use(&self) -> bool {
-        self.clients > 0
-    }
-
-    /// What to wait for; bytes from the client only if `receive`.
-    pub(crate) fn poll_fds(&self, receive: bool) -> [PollFd<'_>; 2] {
-        let mut flags = PollFlags::empty();
-        flags.set(PollFlags::IN, receive);
+    /// What to wait for.
+    pub(crate) fn poll_fds(&self) -> [PollFd<'_>; 2] {
+        let mut flags = PollFlags::IN;
         flags.set(PollFlags::OUT, !self.output.is_empty());
         [PollFd::new(&self.master, flags), PollFd::new(&self.watch, PollFlags::IN)]
     }
@@ -190,7 +184,7 @@ mod tests {
     /// Does what the session does when something happens on the port; nothing happens: fails.
     fn step(pty: &mut Pty) -> Vec<u8> {
         let seconds = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
-        let ready = poll(&mut pty.poll_fds(true), Some(&seconds)).unwrap();
+        let ready = poll(&mut pty.poll_fds(), Some(&seconds)).unwrap();
         assert!(ready > 0, "nothing happened");
         let bytes = pty.receive(4096).unwrap();
         pty.notice_clients().unwrap();
@@ -249,7 +243,7 @@ mod tests {
         assert_eq!(pty.baud(), 921_600);
         pty.send(b"not for the second").unwrap();
         drop(first);
-        while pty.in_use() {
+        while pty.clients > 0 {
             step(&mut pty);
         }
         let mut second = client(&pty);
@@ -284,7 +278,7 @@ mod tests {
         assert!(!opens(), "the test does not show what it should");
         drop(first);
         step(&mut pty);
-        while pty.in_use() {
+        while pty.clients > 0 {
             step(&mut pty);
         }
         assert!(opens(), "the port stays exclusive");

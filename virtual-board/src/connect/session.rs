@@ -1,24 +1,20 @@
 //! A board and everything that is connected to it, until it is to end.
 
-use super::console::Console;
-use super::control::{Command, Control};
-use super::gdb::{Debuggee, GdbServer};
+use super::connections::{Connections, Ready};
+use super::control::Command;
+use super::gdb::Debuggee;
 use super::lines::Lines;
-use super::pty::Pty;
-use super::rfc2217::{Request, Rfc2217};
+use super::pace::Pace;
+use super::rfc2217::Request;
 use super::symbols::Symbols;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use virtual_board::{Board, Cut, Pacing, ResetCause, Snapshot, Stop, Strap, Ticks};
 
 /// Simulated time between two looks at the connections.
 const SLICE: u64 = Ticks::PER_SECOND / 1000;
-/// How far simulated time may run ahead of real time while somebody may have to be waited for.
-const LEAD: Duration = Duration::from_millis(5);
 /// Bytes from a client to the board at a time.
 const PORTION: usize = 4096;
 /// Snapshots that a client may keep.
@@ -35,23 +31,6 @@ pub(crate) enum End {
     Quit,
     /// A signal.
     Interrupted,
-}
-
-/// How others reach the board.
-#[derive(Default)]
-pub(crate) struct Connections {
-    /// UART0 as standard input and output.
-    pub(crate) console: Option<Console>,
-    /// UART0 as pseudo-terminal.
-    pub(crate) port: Option<Pty>,
-    /// USB-Serial-JTAG as pseudo-terminal.
-    pub(crate) usb: Option<Pty>,
-    /// UART0 over TCP.
-    pub(crate) rfc2217: Option<Rfc2217>,
-    /// Power and straps.
-    pub(crate) control: Option<Control>,
-    /// A debugger.
-    pub(crate) gdb: Option<GdbServer>,
 }
 
 /// What is to happen without anybody asking.
@@ -88,21 +67,9 @@ pub(crate) struct Session<'a> {
     restart: bool,
     snapshots: BTreeMap<String, Snapshot>,
     pace: Pace,
-    end: Option<End>,
-}
-
-/// What can be read without blocking; the other connections can always be asked.
-struct Ready {
-    interrupt: bool,
-    console: bool,
-}
-
-/// When simulated and real time were last together.
-struct Pace {
-    real: Instant,
-    simulated: Ticks,
-    /// Flash commands and resets by then.
+    /// Flash commands and resets so far.
     seen: (u64, u64),
+    end: Option<End>,
 }
 
 impl<'a> Session<'a> {
@@ -116,7 +83,7 @@ impl<'a> Session<'a> {
         save: &'a mut Save<'a>,
         interrupt: UnixStream,
     ) -> Self {
-        let pace = Pace { real: Instant::now(), simulated: board.now(), seen: (0, 0) };
+        let pace = Pace::start(board.now());
         let mut session = Self {
             debuggee: Debuggee::new(board),
             connections,
@@ -129,6 +96,7 @@ impl<'a> Session<'a> {
             restart: false,
             snapshots: BTreeMap::new(),
             pace,
+            seen: (0, 0),
             end: None,
         };
         let until = session.plan.until.clone();
@@ -137,6 +105,9 @@ impl<'a> Session<'a> {
             session.board().flash_mut().log();
         }
         session.board().set_strap(strap);
+        if session.connections.usb.is_some() {
+            session.board().attach_usb(true);
+        }
         session.plan_next_cut();
         session.board().power_on();
         session
@@ -176,7 +147,7 @@ impl<'a> Session<'a> {
         let stop = self.debuggee.run(end.map_or(slice, |end| end.min(slice)));
         let uart = self.board().uart0_output();
         let usb = self.board().usb_output();
-        self.send(&uart, &usb)?;
+        self.connections.send(&uart, &usb)?;
         self.trace();
         if let Some(gdb) = &mut self.connections.gdb {
             gdb.stopped(&mut self.debuggee, stop);
@@ -184,33 +155,16 @@ impl<'a> Session<'a> {
         match stop {
             Stop::PowerOff => self.after_cut(),
             Stop::ConsoleText => self.end = Some(End::Text),
-            Stop::Limit | Stop::Breakpoint => {
+            _ => {
                 if end.is_some_and(|end| self.board().now() >= end) {
                     self.end = Some(End::Limit);
                 }
             }
         }
         let seen = (self.board().flash().commands(), self.board().boots());
-        let active = self.pace.seen != seen || !uart.is_empty() || !usb.is_empty();
-        self.pace.seen = seen;
+        let active = self.seen != seen || !uart.is_empty() || !usb.is_empty();
+        self.seen = seen;
         Ok(active)
-    }
-
-    fn send(&mut self, uart: &[u8], usb: &[u8]) -> io::Result<()> {
-        let Connections { console, port, usb: usb_port, rfc2217, .. } = &mut self.connections;
-        if let Some(console) = console {
-            console.send(uart);
-        }
-        if let Some(port) = port {
-            port.send(uart)?;
-        }
-        if let Some(rfc2217) = rfc2217 {
-            rfc2217.send(uart);
-        }
-        if let Some(port) = usb_port {
-            port.send(usb)?;
-        }
-        Ok(())
     }
 
     fn trace(&mut self) {
@@ -243,47 +197,13 @@ impl<'a> Session<'a> {
         let now = self.board().now();
         let timeout = if !self.can_run() {
             None
-        } else if active || !self.is_live() {
-            self.be_together();
+        } else if active || !self.connections.is_live() {
+            self.pace = Pace::start(now);
             Some(Duration::ZERO)
         } else {
-            let simulated = Ticks(now - self.pace.simulated).duration();
-            Some(simulated.saturating_sub(self.pace.real.elapsed() + LEAD))
+            Some(self.pace.ahead(now))
         };
-        let timeout = timeout.map(|timeout| Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
-        let connections = &self.connections;
-        let mut fds = vec![PollFd::new(&self.interrupt, PollFlags::IN)];
-        fds.extend(connections.console.iter().filter_map(Console::poll_fds));
-        let own = fds.len();
-        for port in connections.port.iter().chain(&connections.usb) {
-            fds.extend(port.poll_fds(true));
-        }
-        fds.extend(connections.rfc2217.iter().flat_map(Rfc2217::poll_fds));
-        fds.extend(connections.control.iter().flat_map(Control::poll_fds));
-        fds.extend(connections.gdb.iter().flat_map(GdbServer::poll_fds));
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mut ready = fds[..own].iter().map(|fd| !fd.revents().is_empty());
-        Ok(Ready {
-            interrupt: ready.next().unwrap_or_default(),
-            console: ready.next().unwrap_or_default(),
-        })
-    }
-
-    /// Whether anything outside may still have a say.
-    fn is_live(&self) -> bool {
-        let Connections { console, port, usb, rfc2217, control, gdb } = &self.connections;
-        console.as_ref().is_some_and(Console::is_live)
-            || port.is_some()
-            || usb.is_some()
-            || rfc2217.is_some()
-            || control.is_some()
-            || gdb.is_some()
+        self.connections.wait(&self.interrupt, timeout)
     }
 
     /// Does what the clients ask for.
@@ -345,13 +265,8 @@ impl<'a> Session<'a> {
     fn receive(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() && self.can_receive() {
             self.board().uart0_send(bytes);
-            self.be_together();
+            self.pace = Pace::start(self.debuggee.board.now());
         }
-    }
-
-    /// Starts anew to compare simulated with real time.
-    fn be_together(&mut self) {
-        (self.pace.real, self.pace.simulated) = (Instant::now(), self.board().now());
     }
 
     fn set_baud(&mut self, baud: u32) {
@@ -400,7 +315,7 @@ impl<'a> Session<'a> {
                 let snapshot =
                     self.snapshots.get(&name).ok_or_else(|| format!("no snapshot '{name}'"))?;
                 self.debuggee.board.restore(snapshot);
-                self.be_together();
+                self.pace = Pace::start(self.debuggee.board.now());
             }
             Command::Save => (self.save)(&self.debuggee.board)?,
             Command::Quit => self.end = Some(End::Quit),

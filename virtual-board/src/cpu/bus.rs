@@ -2,7 +2,7 @@
 
 /// Size of a data access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Width {
+pub(crate) enum Width {
     /// 8 bits.
     Byte,
     /// 16 bits.
@@ -13,11 +13,11 @@ pub enum Width {
 
 /// An address where nothing answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault;
+pub(crate) struct Fault;
 
 /// What the CPU has to know of a store that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
+pub(crate) enum Stored {
     /// Nothing.
     Plain,
     /// Decoded code, an interrupt, the clock or the power may have changed: the run ends behind this
@@ -29,7 +29,7 @@ pub enum Stored {
 ///
 /// `clock` is the number of instructions executed since the CPU was made; it tells devices the time.
 /// Addresses need not be aligned.
-pub trait Bus {
+pub(crate) trait Bus {
     /// Reads, zero-extended.
     ///
     /// # Errors

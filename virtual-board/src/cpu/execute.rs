@@ -22,13 +22,13 @@ enum End {
 impl Cpu {
     /// Executes `budget` instructions, fewer when something ends the run earlier. Interrupts are taken
     /// between runs only.
-    pub fn run<B: Bus>(&mut self, bus: &mut B, budget: u64) -> Exit {
+    pub(crate) fn run<B: Bus>(&mut self, bus: &mut B, budget: u64) -> Exit {
         let Self { state, blocks, resume, stopped } = self;
         state.pc &= !1;
         blocks.start_run();
         let start = state.clock;
         let deadline = start.saturating_add(budget);
-        let stepping_off = stopped.take() == Some(start);
+        let stepping_off = stopped.take() == Some((state.pc, start));
         let (mut from, mut begin) = match resume.take() {
             Some(resume) if resume.pc == state.pc => (resume.block, resume.index),
             _ => (state.pc, 0),
@@ -42,7 +42,7 @@ impl Cpu {
                 break Exit::Budget;
             }
             if blocks.has_stops() && blocks.is_stop(pc) && !(stepping_off && clock == start) {
-                *stopped = Some(clock);
+                *stopped = Some((pc, clock));
                 break Exit::Breakpoint;
             }
             let found = blocks.find(from, bus);

@@ -11,7 +11,7 @@ mod decode;
 mod execute;
 mod op;
 
-pub use bus::{Bus, Fault, Stored, Width};
+pub(crate) use bus::{Bus, Fault, Stored, Width};
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ const RESET_VECTOR: u32 = 0x4000_0000;
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// The budget is used up.
     Budget,
     /// The last instruction was a store that asked for it ([`Stored::Attention`]).
@@ -47,18 +47,36 @@ pub struct State {
     clock: u64,
 }
 
+impl State {
+    fn after_reset(clock: u64) -> Self {
+        Self { x: [0; 32], pc: RESET_VECTOR, csrs: Csrs::new(), clock }
+    }
+
+    /// Reads a control and status register, `None` when there is none of this number.
+    #[must_use]
+    pub fn read_csr(&self, number: u32) -> Option<u32> {
+        self.csrs.read(number, self.clock)
+    }
+
+    /// Writes a control and status register, `None` when there is none of this number or it is
+    /// read-only.
+    pub fn write_csr(&mut self, number: u32, value: u32) -> Option<()> {
+        self.csrs.write(number, value, self.clock)
+    }
+}
+
 /// The processor.
 ///
 /// Code that it has decoded is not part of its [`State`]; whether it is still right is told by
 /// [`Bus::code_version`].
 #[derive(Clone, Debug)]
-pub struct Cpu {
+pub(crate) struct Cpu {
     state: State,
     blocks: Blocks,
     /// The last run ended within a block.
     resume: Option<Resume>,
-    /// The clock when a run ended at a breakpoint, which does not stop the next run again.
-    stopped: Option<u64>,
+    /// Address and clock where a run ended for a breakpoint, which does not stop the next run again.
+    stopped: Option<(u32, u64)>,
 }
 
 /// A place within a block.
@@ -72,79 +90,60 @@ struct Resume {
     index: usize,
 }
 
-impl Default for Cpu {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Cpu {
     /// A processor after its first reset.
     #[must_use]
-    pub fn new() -> Self {
-        Self {
-            state: State { x: [0; 32], pc: RESET_VECTOR, csrs: Csrs::new(), clock: 0 },
-            blocks: Blocks::new(),
-            resume: None,
-            stopped: None,
-        }
+    pub(crate) fn new() -> Self {
+        Self { state: State::after_reset(0), blocks: Blocks::new(), resume: None, stopped: None }
     }
 
     /// Resets the processor. Its clock goes on.
-    pub fn reset(&mut self) {
-        self.state =
-            State { x: [0; 32], pc: RESET_VECTOR, csrs: Csrs::new(), clock: self.state.clock };
+    pub(crate) fn reset(&mut self) {
+        self.state = State::after_reset(self.state.clock);
     }
 
     /// Instructions executed since the processor was made. One that traps counts as well.
     #[must_use]
-    pub fn clock(&self) -> u64 {
+    pub(crate) fn clock(&self) -> u64 {
         self.state.clock
+    }
+
+    /// Lets the time of so many instructions pass, as a jump to itself does.
+    pub(crate) fn idle(&mut self, instructions: u64) {
+        self.state.clock += instructions;
     }
 
     /// Registers and all else that a program can see.
     #[must_use]
-    pub fn state(&self) -> &State {
+    pub(crate) fn state(&self) -> &State {
         &self.state
     }
 
     /// The same, to be changed by a debugger.
-    pub fn state_mut(&mut self) -> &mut State {
+    pub(crate) fn state_mut(&mut self) -> &mut State {
         &mut self.state
     }
 
     /// Goes back to an earlier state, clock included.
-    pub fn set_state(&mut self, state: &State) {
+    pub(crate) fn set_state(&mut self, state: &State) {
         self.state.clone_from(state);
     }
 
     /// Whether an interrupt would be taken (`mstatus.MIE`).
     #[must_use]
-    pub fn interrupts_enabled(&self) -> bool {
+    pub(crate) fn interrupts_enabled(&self) -> bool {
         self.state.csrs.interrupts_enabled()
     }
 
     /// Takes an interrupt on CPU line `line` (0 to 31). The caller has seen that interrupts are enabled.
-    pub fn take_interrupt(&mut self, line: u32) {
+    pub(crate) fn take_interrupt(&mut self, line: u32) {
         self.state.pc = self.state.csrs.interrupt(line & 31, self.state.pc);
     }
 
     /// Has runs end before the instructions at these addresses. A run that starts where the last one
     /// ended for a breakpoint steps off it.
-    pub fn set_breakpoints(&mut self, addresses: &BTreeSet<u32>) {
+    pub(crate) fn set_breakpoints(&mut self, addresses: &BTreeSet<u32>) {
         self.blocks.set_stops(addresses.iter().copied().collect());
-    }
-
-    /// Reads a control and status register, `None` when there is none of this number.
-    #[must_use]
-    pub fn read_csr(&self, number: u32) -> Option<u32> {
-        self.state.csrs.read(number, self.state.clock)
-    }
-
-    /// Writes a control and status register, `None` when there is none of this number or it is
-    /// read-only.
-    pub fn write_csr(&mut self, number: u32, value: u32) -> Option<()> {
-        self.state.csrs.write(number, value, self.state.clock)
     }
 }
 

@@ -44,7 +44,7 @@ use crate::time::Ticks;
 /// Offsets are from the start of the block and word-aligned; the bus merges narrower accesses into
 /// words. A block keeps no registers that it does not know: it answers `None`, and the bus stores and
 /// counts the access as unimplemented.
-pub trait Peripheral {
+pub(crate) trait Peripheral {
     /// Reads a register.
     fn read(&mut self, offset: u32, now: Ticks) -> Option<u32>;
 

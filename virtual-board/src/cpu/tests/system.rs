@@ -18,13 +18,13 @@ const HANDLER: u32 = CODE + 0x400;
 /// A processor with its trap handler at [`HANDLER`], and interrupts enabled.
 fn with_handler() -> Cpu {
     let mut cpu = Cpu::new();
-    cpu.write_csr(MTVEC, HANDLER).unwrap();
-    cpu.write_csr(MSTATUS, MIE).unwrap();
+    cpu.state_mut().write_csr(MTVEC, HANDLER).unwrap();
+    cpu.state_mut().write_csr(MSTATUS, MIE).unwrap();
     cpu
 }
 
 fn read<const N: usize>(cpu: &Cpu, numbers: [u32; N]) -> [u32; N] {
-    numbers.map(|number| cpu.read_csr(number).unwrap())
+    numbers.map(|number| cpu.state().read_csr(number).unwrap())
 }
 
 /// Cause and trap value after `word`, the third instruction, trapped.
@@ -77,7 +77,7 @@ fn fetch_faults() {
     assert_eq!(read(&cpu, [MEPC, MCAUSE, MTVAL]), [CODE + 0x1FFE, 1, CODE + 0x2000]);
 
     // A handler that cannot be fetched either uses up the budget and no more.
-    cpu.write_csr(MTVEC, 0x1000_0000).unwrap();
+    cpu.state_mut().write_csr(MTVEC, 0x1000_0000).unwrap();
     let clock = cpu.clock();
     cpu.state_mut().pc = 0;
     assert_eq!(cpu.run(&mut memory, 1000), Exit::Budget);
@@ -97,10 +97,10 @@ fn interrupts_are_vectored_and_return() {
     assert_eq!(read(&cpu, [MEPC, MCAUSE, MSTATUS]), [CODE + 4, 0x8000_0011, MPP | MPIE]);
     assert_eq!(cpu.run(&mut memory, 10), Exit::InterruptsEnabled);
     assert_eq!((cpu.state().pc, cpu.clock()), (CODE + 4, 2));
-    assert_eq!(cpu.read_csr(MSTATUS), Some(MPP | MPIE | MIE));
+    assert_eq!(cpu.state().read_csr(MSTATUS), Some(MPP | MPIE | MIE));
 
     // Back to code that had interrupts disabled.
-    cpu.write_csr(MSTATUS, 0).unwrap();
+    cpu.state_mut().write_csr(MSTATUS, 0).unwrap();
     cpu.state_mut().pc = HANDLER + 4 * 17;
     assert_eq!(cpu.run(&mut memory, 1), Exit::Budget);
     assert_eq!(read(&cpu, [MSTATUS]), [MPP | MPIE]);
@@ -128,11 +128,11 @@ fn csr_instructions() {
     for (funct3, expected) in [(5, 0x15), (6, 0xF5), (7, 0xE0)] {
         let code = [csr(1, 0, scratch, 10), csr(funct3, 12, scratch, 0x15)];
         let (cpu, _) = executed(&code, &[0xF0]);
-        assert_eq!((cpu.state().x[12], cpu.read_csr(scratch)), (0xF0, Some(expected)));
+        assert_eq!((cpu.state().x[12], cpu.state().read_csr(scratch)), (0xF0, Some(expected)));
     }
     // The register that is written may be the source.
     let (cpu, _) = executed(&[csr(1, 10, scratch, 10)], &[7]);
-    assert_eq!((cpu.state().x[10], cpu.read_csr(scratch)), (0, Some(7)));
+    assert_eq!((cpu.state().x[10], cpu.state().read_csr(scratch)), (0, Some(7)));
 }
 
 #[test]
@@ -147,15 +147,15 @@ fn fixed_bits() {
         (MCAUSE, 0xFFFF_FFFF, 0x8000_001F),
         (0x7A0, 9, 1),
     ] {
-        cpu.write_csr(number, written).unwrap();
-        assert_eq!(cpu.read_csr(number), Some(expected), "{number:#x}");
+        cpu.state_mut().write_csr(number, written).unwrap();
+        assert_eq!(cpu.state().read_csr(number), Some(expected), "{number:#x}");
     }
     // The user's view of the status shows the user's bits.
-    cpu.write_csr(0, 0xFFFF_FFFE).unwrap();
+    cpu.state_mut().write_csr(0, 0xFFFF_FFFE).unwrap();
     assert_eq!(read(&cpu, [0, MSTATUS]), [0x10, 0x0020_1898]);
     assert_eq!(read(&cpu, [0xF11, 0xF12, 0xF13, 0xF14]), [0x612, 0x8000_0001, 1, 0]);
-    assert_eq!(cpu.write_csr(0xF11, 0), None);
-    assert_eq!(cpu.read_csr(0x304), None);
+    assert_eq!(cpu.state_mut().write_csr(0xF11, 0), None);
+    assert_eq!(cpu.state().read_csr(0x304), None);
 }
 
 #[test]
@@ -183,8 +183,8 @@ fn the_counter_counts_instructions() {
 fn pmp_locks_hold_until_reset() {
     let mut cpu = Cpu::new();
     let mut set = |number, value| {
-        cpu.write_csr(number, value).unwrap();
-        cpu.read_csr(number).unwrap()
+        cpu.state_mut().write_csr(number, value).unwrap();
+        cpu.state().read_csr(number).unwrap()
     };
     assert_eq!(set(0x3B0, 0x1234), 0x1234);
     assert_eq!(set(0x3B1, 0x2345), 0x2345);
@@ -204,11 +204,11 @@ fn pmp_locks_hold_until_reset() {
 fn triggers_are_kept_one_by_one() {
     let mut cpu = Cpu::new();
     for trigger in 0..8 {
-        cpu.write_csr(0x7A0, trigger).unwrap();
-        cpu.write_csr(0x7A1, 100 + trigger).unwrap();
-        cpu.write_csr(0x7A2, 200 + trigger).unwrap();
+        cpu.state_mut().write_csr(0x7A0, trigger).unwrap();
+        cpu.state_mut().write_csr(0x7A1, 100 + trigger).unwrap();
+        cpu.state_mut().write_csr(0x7A2, 200 + trigger).unwrap();
     }
-    cpu.write_csr(0x7A0, 3).unwrap();
+    cpu.state_mut().write_csr(0x7A0, 3).unwrap();
     assert_eq!(read(&cpu, [0x7A0, 0x7A1, 0x7A2]), [3, 103, 203]);
 }
 
@@ -217,7 +217,7 @@ fn reset_keeps_the_clock() {
     let (mut cpu, mut memory) = executed(&[addi(10, 0, 1), csr(6, 0, MSTATUS, MIE)], &[]);
     cpu.reset();
     assert_eq!((cpu.clock(), cpu.state().pc, cpu.state().x), (2, CODE, [0; 32]));
-    assert_eq!(cpu.read_csr(MSTATUS), Some(MPP));
+    assert_eq!(cpu.state().read_csr(MSTATUS), Some(MPP));
     cpu.run(&mut memory, 1);
     assert_eq!(cpu.state().x[10], 1);
 }

@@ -19,7 +19,7 @@ lint: fmt clippy doc
 
 # Check formatting, also of the crates outside the workspace.
 fmt:
-    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/*.rs sim/fixtures/app/build.rs tests/clients/src/main.rs device-fw/build.rs device-fw/src/main.rs device-fw/family/src/main.rs
+    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/*.rs sim/fixtures/app/build.rs tests/clients/src/main.rs update-agent/fuzz/src/lib.rs update-agent/fuzz/fuzz_targets/*.rs device-fw/build.rs device-fw/src/main.rs device-fw/family/src/main.rs
 
 # Run clippy on all targets.
 clippy:
@@ -36,6 +36,10 @@ bench *args:
 # Report code size and worst-case stack of ota-core on the ESP32-C3, and check their limits.
 size:
     cargo run --quiet --package cutpoint-tests --bin size
+
+# Compare the bootloader model with Espressif's bootloader on generated flash contents.
+differential *args:
+    cargo run --quiet --release --package cutpoint-tests --bin differential -- "$@"
 
 # Show that the tests and the explorer catch each seeded mutant.
 mutants *args:
@@ -64,6 +68,22 @@ fw-check:
 # Update a simulated device over a pseudo-terminal with smpmgr and mcumgr-toolkit.
 clients:
     scripts/smp-clients
+
+# Fuzz the update agent, so many seconds per target.
+fuzz *args:
+    scripts/fuzz "$@"
+
+# Cut power in every flash operation of an update of the firmware on the virtual board (`just fw` first).
+sweep *args:
+    cargo run --quiet --release --package cutpoint-tests --bin sweep -- "$@"
+
+# Compare the bootloader model with the real bootloader on generated flash contents.
+differential *args:
+    cargo run --quiet --release --package cutpoint-tests --bin differential -- "$@"
+
+# Run the virtual board; `just board --help` tells how.
+board *args:
+    cargo run --quiet --release --package virtual-board -- "$@"
 
 # Do what continuous integration does.
 ci:

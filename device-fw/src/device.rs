@@ -17,6 +17,8 @@ pub struct Device<'a> {
     pub console: Console<'a>,
     /// The switches of the flash trace.
     pub trace: &'a Trace,
+    /// Whether this firmware may be confirmed.
+    pub may_confirm: bool,
     /// Why the chip was reset.
     pub reset_reason: ResetReason,
 }
@@ -38,6 +40,10 @@ impl<'a> Board for Device<'a> {
 
     fn reset(&mut self) {
         self.console.reset();
+    }
+
+    fn may_confirm(&self) -> bool {
+        self.may_confirm
     }
 
     fn reset_reason(&self) -> ResetReason {

@@ -8,7 +8,8 @@ use esp_storage::{FlashStorage, FlashStorageError};
 use crate::watchdog::Watchdog;
 
 /// The flash chip. Every flash operation of the firmware goes through here, and each one counts as a
-/// sign of life: erasing a slot takes longer than the watchdog waits.
+/// sign of life: erasing a slot takes longer than the watchdog waits, but [`Traced`](update_agent::Traced)
+/// erases sector by sector.
 pub struct Flash<'a> {
     storage: FlashStorage<'static>,
     watchdog: &'a RefCell<Watchdog>,
@@ -46,15 +47,8 @@ impl NorFlash for Flash<'_> {
     const WRITE_SIZE: usize = FlashStorage::WRITE_SIZE;
     const ERASE_SIZE: usize = FlashStorage::ERASE_SIZE;
 
-    /// Erases sector by sector: each is one flash command, and one sign of life.
     fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error> {
-        let mut sector = from;
-        while sector < to {
-            let end = sector.saturating_add(Self::ERASE_SIZE as u32);
-            self.access().erase(sector, end.min(to))?;
-            sector = end;
-        }
-        Ok(())
+        self.access().erase(from, to)
     }
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {

@@ -24,7 +24,7 @@ use esp_hal::delay::Delay;
 use esp_storage::FlashStorage;
 use ota_core::image::Requirements;
 use ota_core::table::{DEFAULT_OFFSET, PartitionTable};
-use ota_core::{Config, Confirmation, Ota};
+use ota_core::{Config, Confirmation, Ota, Recovery};
 use static_cell::StaticCell;
 use update_agent::{Agent, FirmwareInfo, Trace, Traced};
 
@@ -108,6 +108,11 @@ fn main() -> ! {
     };
     let _ = writeln!(console, "{report}");
 
+    let _ = match ota.recover() {
+        Ok(Recovery { repaired: 0, .. }) => Ok(()),
+        Ok(Recovery { repaired, .. }) => writeln!(console, "recover: repaired {repaired}"),
+        Err(error) => writeln!(console, "recover: failed: {error}"),
+    };
     let checked = ota.verify(running).map(drop);
     let _ = match &checked {
         Ok(()) => writeln!(console, "self-test: passed"),
@@ -141,7 +146,8 @@ fn main() -> ! {
             table_offset: DEFAULT_OFFSET,
         })
     });
-    let mut device = Device { ota, console, trace: &trace, reset_reason };
+    let may_confirm = checked.is_ok() && Policy::BUILT != Policy::Never;
+    let mut device = Device { ota, console, trace: &trace, may_confirm, reset_reason };
     let mut input = [0; 128];
     loop {
         watchdog.borrow_mut().feed();

@@ -4,8 +4,8 @@ use esp_hal::peripherals::RTC_TIMER;
 use esp_hal::rtc_cntl::{Rtc, RwdtStage};
 use esp_hal::time::Duration;
 
-/// How long the firmware may give no sign of life. The slowest single flash command, the erase of a
-/// 64 KiB block, takes up to 2 s by the data sheets of the usual chips.
+/// How long the firmware may give no sign of life. The slowest single flash command is the erase of a
+/// sector, which takes up to 0.4 s by the data sheets of the usual chips.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The RTC watchdog, running. It resets the whole chip, its RTC domain included: nothing of what

@@ -211,6 +211,15 @@ impl<F: MultiwriteNorFlash> Ota<F> {
         Ok(image::describe(&mut self.flash, region)?)
     }
 
+    /// SHA-256 of the first `len` bytes of a partition, whatever they are.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartition`]; [`Error::Image`] when the partition is shorter or can't be read.
+    pub fn digest(&mut self, app: App, len: u32) -> Result<[u8; 32], Error<F::Error>> {
+        let region = self.region(app)?;
+        Ok(image::digest(&mut self.flash, region, len)?)
+    }
+
     /// Confirms the running image (`esp_ota_mark_app_valid_cancel_rollback`).
     ///
     /// Does nothing for an image that is not on trial: rewriting the entry of a permanent image would

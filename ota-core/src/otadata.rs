@@ -64,19 +64,28 @@ impl State {
     pub const fn is_odd(self) -> bool {
         self.0 > Self::ABORTED.0 && self.0 != Self::UNDEFINED.0
     }
-}
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match *self {
+    /// Name of the state, `NEW` for instance; `None` for an odd value.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
             Self::NEW => "NEW",
             Self::PENDING_VERIFY => "PENDING_VERIFY",
             Self::VALID => "VALID",
             Self::INVALID => "INVALID",
             Self::ABORTED => "ABORTED",
             Self::UNDEFINED => "UNDEFINED",
-            Self(odd) => return write!(f, "{odd:#x}"),
+            _ => return None,
         })
+    }
+}
+
+/// The [name](Self::name), or the number.
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "{:#x}", self.0),
+        }
     }
 }
 

@@ -159,16 +159,25 @@ impl Slot {
         self.0
     }
 
+    /// `ota_` and the number.
+    pub fn name(self) -> &'static str {
+        const NAMES: [&str; Slot::MAX] = [
+            "ota_0", "ota_1", "ota_2", "ota_3", "ota_4", "ota_5", "ota_6", "ota_7", "ota_8",
+            "ota_9", "ota_10", "ota_11", "ota_12", "ota_13", "ota_14", "ota_15",
+        ];
+        NAMES.get(usize::from(self.0)).copied().unwrap_or_default()
+    }
+
     /// Subtype of the slot's partition.
     pub fn subtype(self) -> Subtype {
         Subtype(Subtype::APP_OTA_0.0 | self.0)
     }
 }
 
-/// `ota_` and the number.
+/// The [name](Self::name).
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ota_{}", self.0)
+        f.write_str(self.name())
     }
 }
 
@@ -183,14 +192,21 @@ pub enum App {
     Test,
 }
 
-/// The name of the subtype.
+impl App {
+    /// The name of the subtype: `factory`, `ota_0` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Factory => "factory",
+            Self::Ota(slot) => slot.name(),
+            Self::Test => "test",
+        }
+    }
+}
+
+/// The [name](Self::name).
 impl fmt::Display for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Factory => f.write_str("factory"),
-            Self::Ota(slot) => slot.fmt(f),
-            Self::Test => f.write_str("test"),
-        }
+        f.write_str(self.name())
     }
 }
 

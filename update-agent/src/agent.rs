@@ -1,7 +1,7 @@
 //! The agent: takes packets apart, has them answered, and sends the answers.
 
 use crate::board::{Board, FirmwareInfo};
-use crate::cbor::{Fields, Malformed, Writer};
+use crate::cbor::{Fields, Writer};
 use crate::error::{Failure, Rc};
 use crate::frame::{self, Receiver};
 use crate::header::{HEADER_LEN, Header, Op, Version};
@@ -26,18 +26,12 @@ pub struct Agent<const N: usize> {
     upload: Option<Upload>,
 }
 
-/// A request whose header was understood.
-#[derive(Clone, Copy, Debug)]
+/// A request that was understood.
+#[derive(Clone, Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) op: Op,
     pub(crate) command: u8,
-    data: &'a [u8],
-}
-
-impl<'a> Request<'a> {
-    pub(crate) fn fields(&self) -> Result<Fields<'a>, Malformed> {
-        Fields::open(self.data)
-    }
+    pub(crate) fields: Fields<'a>,
 }
 
 /// What follows once the response is sent.
@@ -65,15 +59,18 @@ impl<const N: usize> Agent<N> {
             let Some((&header, data)) = packet.split_first_chunk() else { continue };
             let Some(header) = Header::parse(header) else { continue };
             let answer = |reply: &mut Writer<'_>, board: &mut B| -> Answer {
-                let request = Request { op: header.op, command: header.command, data };
+                if matches!(header.version, Version::Unknown(_)) {
+                    return Err(Rc::VersionTooNew.into());
+                }
                 if data.len() != usize::from(header.len) {
                     return Err(Rc::Corrupt.into());
                 }
-                match (header.version, header.group) {
-                    (Version::Unknown(_), _) => Err(Rc::VersionTooNew.into()),
-                    (_, os::GROUP) => os::handle(&request, info, N, reply),
-                    (_, img::GROUP) => img::handle(&request, info, upload, reply, board),
-                    (_, cutpoint::GROUP) => cutpoint::handle(&request, info, reply, board),
+                let fields = Fields::open(data)?;
+                let request = Request { op: header.op, command: header.command, fields };
+                match header.group {
+                    os::GROUP => os::handle(&request, info, N, reply),
+                    img::GROUP => img::handle(&request, info, upload, reply, board),
+                    cutpoint::GROUP => cutpoint::handle(&request, info, reply, board),
                     _ => Err(Rc::NotSupported.into()),
                 }
             };
@@ -93,17 +90,17 @@ fn respond<B: Board>(
     answer: impl FnOnce(&mut Writer<'_>, &mut B) -> Answer,
 ) -> Option<After> {
     let (head, data) = buffer.split_first_chunk_mut::<HEADER_LEN>()?;
-    let whole = data.len();
     let mut reply = Writer::new(data);
-    let result = answer(&mut reply, board);
-    let mut room = reply.room();
-    if let Err(failure) = result {
-        let mut reply = Writer::new(data);
-        failure.write(header.version, &mut reply).ok()?;
-        room = reply.room();
-    }
-    let len = whole - room;
+    let answered = answer(&mut reply, board);
+    let (after, len) = match answered.and_then(|after| Ok((after, reply.finish()?))) {
+        Ok(answered) => answered,
+        Err(failure) => {
+            let mut reply = Writer::new(data);
+            failure.write(header.version, &mut reply);
+            (After::Nothing, reply.finish().ok()?)
+        }
+    };
     *head = header.response(u16::try_from(len).ok()?);
     frame::send(buffer.get(..HEADER_LEN + len)?, |line| board.send(line));
-    result.ok()
+    Some(after)
 }

@@ -23,6 +23,12 @@ pub trait Board {
     /// Restarts the device. The response to the request has been flushed. May return on hosts.
     fn reset(&mut self);
 
+    /// Whether a client may confirm the running image; no when the application knows that it is unfit.
+    /// The confirmation is then refused, and the image stays on trial until the next restart.
+    fn may_confirm(&self) -> bool {
+        true
+    }
+
     /// Why the device started.
     fn reset_reason(&self) -> ResetReason;
 

@@ -5,10 +5,9 @@
 use crate::agent::{After, Answer, Request};
 use crate::board::{Board, FirmwareInfo};
 use crate::cbor::{Fields, Writer};
-use crate::error::Rc;
+use crate::error::{Failure, Rc};
 use crate::header::Op;
-use crate::text::Line;
-use core::fmt::{Display, Write};
+use crate::trace::Trace;
 use embedded_storage::nor_flash::MultiwriteNorFlash;
 use ota_core::Ota;
 use ota_core::otadata::{self, SelectEntry};
@@ -21,7 +20,7 @@ pub const GROUP: u16 = 67;
 pub const GROUP_VERSION: u8 = 1;
 
 /// Room in a response that an entry of the partition table needs, and the end of the response.
-const PARTITION_ROOM: usize = 160;
+const PARTITION_ROOM: usize = 128;
 
 /// Answers a request of this group.
 pub(crate) fn handle<B: Board>(
@@ -30,143 +29,110 @@ pub(crate) fn handle<B: Board>(
     reply: &mut Writer<'_>,
     board: &mut B,
 ) -> Answer {
-    let fields = request.fields()?;
+    let fields = &request.fields;
     match (request.op, request.command) {
-        (Op::Read, 0) => status(reply, board),
-        (Op::Read, 1) => select_entries(board.ota(), reply),
-        (Op::Read, 2) => partitions(fields, info, board.ota(), reply),
-        (Op::Write, 3) => trace(fields, reply, board),
-        (Op::Write, 4) => reset_at(fields, reply, board),
-        _ => Err(Rc::NotSupported.into()),
+        (Op::Read, 0) => status(reply, board)?,
+        (Op::Read, 1) => select_entries(board.ota(), reply)?,
+        (Op::Read, 2) => partitions(fields, info, board.ota(), reply)?,
+        (Op::Write, 3) => {
+            board.trace().set_on(fields.bool("on")?.ok_or(Rc::Invalid)?);
+            reply.uint("ops", board.trace().operations());
+        }
+        (Op::Write, 4) => reset_at(fields, reply, board.trace())?,
+        _ => return Err(Rc::NotSupported.into()),
     }
-}
-
-fn text(value: impl Display) -> Line<40> {
-    let mut text = Line::new();
-    // What does not fit is left out; names of partitions have at most 16 characters.
-    let _ = write!(text, "{value}");
-    text
-}
-
-fn status<B: Board>(reply: &mut Writer<'_>, board: &mut B) -> Answer {
-    let (running, boot) = (board.ota().running(), board.ota().boot_app()?);
-    let reason = board.reset_reason();
-    reply.begin_map()?;
-    reply.field("version", GROUP_VERSION)?;
-    reply.field("running", text(running).as_str())?;
-    reply.field("boot", text(boot).as_str())?;
-    reply.field("reset", reason.code)?;
-    reply.field("reset_name", reason.name)?;
-    let trace = board.trace();
-    reply.field("trace", trace.is_on())?;
-    reply.field("ops", trace.operations())?;
-    if let Some(seq) = trace.reset_at() {
-        reply.field("reset_at", seq)?;
-    }
-    reply.end()?;
     Ok(After::Nothing)
 }
 
-fn select_entries<F: MultiwriteNorFlash>(ota: &mut Ota<F>, reply: &mut Writer<'_>) -> Answer {
+fn status<B: Board>(reply: &mut Writer<'_>, board: &mut B) -> Result<(), Failure> {
+    let (running, boot) = (board.ota().running(), board.ota().boot_app()?);
+    let reason = board.reset_reason();
+    reply.uint("version", GROUP_VERSION.into());
+    reply.text("running", running.name().as_bytes());
+    reply.text("boot", boot.name().as_bytes());
+    reply.uint("reset", reason.code.into());
+    reply.text("reset_name", reason.name.as_bytes());
+    let trace = board.trace();
+    reply.bool("trace", trace.is_on());
+    reply.uint("ops", trace.operations());
+    if let Some(seq) = trace.reset_at() {
+        reply.uint("reset_at", seq);
+    }
+    Ok(())
+}
+
+fn select_entries<F: MultiwriteNorFlash>(
+    ota: &mut Ota<F>,
+    reply: &mut Writer<'_>,
+) -> Result<(), Failure> {
     let entries = ota.select_entries()?;
     let slots = u32::from(ota.layout().slot_count());
-    reply.begin_map()?;
-    reply.begin_array("entries")?;
+    reply.begin_array_at("entries");
     for entry in &entries {
-        reply.begin_map()?;
-        reply.field("seq", entry.seq)?;
-        reply.field("state", entry.state.0)?;
-        reply.field("state_name", text(entry.state).as_str())?;
-        reply.field("crc", entry.crc)?;
-        reply.field("crc_ok", entry.crc_ok())?;
-        reply.field("valid", entry.is_valid())?;
+        reply.begin_map();
+        reply.uint("seq", entry.seq);
+        reply.uint("state", entry.state.0);
+        if let Some(name) = entry.state.name() {
+            reply.text("state_name", name.as_bytes());
+        }
+        reply.uint("crc", entry.crc);
+        reply.bool("crc_ok", entry.crc_ok());
+        reply.bool("valid", entry.is_valid());
         if entry.seq != SelectEntry::SEQ_BLANK
             && let Some(slot) = entry.slot_index(slots)
         {
-            reply.field("slot", slot)?;
+            reply.uint("slot", slot);
         }
-        reply.end()?;
+        reply.end();
     }
-    reply.end()?;
+    reply.end();
     if let Some(active) = otadata::active(&entries) {
-        reply.field("active", u32::try_from(active).unwrap_or(u32::MAX))?;
+        reply.uint("active", active as u32);
     }
-    reply.end()?;
-    Ok(After::Nothing)
+    Ok(())
 }
 
 /// As many entries as fit, from the one that the request names.
 fn partitions<F: MultiwriteNorFlash>(
-    mut fields: Fields<'_>,
+    fields: &Fields<'_>,
     info: &FirmwareInfo,
     ota: &mut Ota<F>,
     reply: &mut Writer<'_>,
-) -> Answer {
-    let mut from = 0;
-    while let Some((key, value)) = fields.next()? {
-        if key == "from" {
-            from = value.uint()?;
-        }
-    }
-    let from = usize::try_from(from).unwrap_or(usize::MAX);
+) -> Result<(), Failure> {
+    let from = usize::try_from(fields.uint("from")?.unwrap_or(0)).unwrap_or(usize::MAX);
     let table = PartitionTable::load(ota.flash(), info.table_offset)?;
-    reply.begin_map()?;
-    reply.field("offset", table.offset())?;
-    reply.field("count", table.count())?;
-    reply.begin_array("partitions")?;
+    reply.uint("offset", table.offset());
+    reply.uint("count", table.count().into());
+    reply.begin_array_at("partitions");
     for entry in table.entries(ota.flash()).skip(from) {
         if reply.room() < PARTITION_ROOM {
             break;
         }
         let entry = entry?;
-        reply.begin_map()?;
-        reply.field("label", text(entry.label).as_str())?;
-        reply.field("type", entry.ty.0)?;
-        reply.field("subtype", entry.subtype.0)?;
-        reply.field("kind", text(entry.kind()).as_str())?;
-        reply.field("offset", entry.offset)?;
-        reply.field("size", entry.size)?;
-        reply.field("flags", entry.flags.0)?;
-        reply.end()?;
+        reply.begin_map();
+        reply.ascii("label", entry.label.as_bytes());
+        reply.uint("type", entry.ty.0.into());
+        reply.uint("subtype", entry.subtype.0.into());
+        reply.uint("offset", entry.offset);
+        reply.uint("size", entry.size);
+        reply.uint("flags", entry.flags.0);
+        reply.end();
     }
-    reply.end()?;
-    reply.end()?;
-    Ok(After::Nothing)
-}
-
-fn trace<B: Board>(mut fields: Fields<'_>, reply: &mut Writer<'_>, board: &mut B) -> Answer {
-    let mut on = None;
-    while let Some((key, value)) = fields.next()? {
-        if key == "on" {
-            on = Some(value.bool()?);
-        }
-    }
-    board.trace().set_on(on.ok_or(Rc::Invalid)?);
-    reply.begin_map()?;
-    reply.field("ops", board.trace().operations())?;
-    reply.end()?;
-    Ok(After::Nothing)
+    reply.end();
+    Ok(())
 }
 
 /// Arms or disarms the reset in place of the N-th flash operation from now.
-fn reset_at<B: Board>(mut fields: Fields<'_>, reply: &mut Writer<'_>, board: &mut B) -> Answer {
-    let mut operation = None;
-    while let Some((key, value)) = fields.next()? {
-        if key == "operation" {
-            operation = Some(u32::try_from(value.uint()?).map_err(|_| Rc::Invalid)?);
-        }
-    }
-    let trace = board.trace();
+fn reset_at(fields: &Fields<'_>, reply: &mut Writer<'_>, trace: &Trace) -> Result<(), Failure> {
+    let operation = fields.uint("operation")?.and_then(|number| u32::try_from(number).ok());
     let seq = match operation.ok_or(Rc::Invalid)? {
         0 => None,
         operation => Some(trace.operations().wrapping_add(operation - 1)),
     };
     trace.set_reset_at(seq);
-    reply.begin_map()?;
-    reply.field("fault", "reset")?;
+    reply.text("fault", b"reset");
     if let Some(seq) = seq {
-        reply.field("seq", seq)?;
+        reply.uint("seq", seq);
     }
-    reply.end()?;
-    Ok(After::Nothing)
+    Ok(())
 }

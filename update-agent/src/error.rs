@@ -10,7 +10,6 @@ use crate::cbor::{Full, Malformed, Writer};
 use crate::cutpoint;
 use crate::header::Version;
 use crate::text::Line;
-use core::fmt::Write;
 use ota_core::Error;
 use ota_core::table::TableError;
 
@@ -52,51 +51,65 @@ pub(crate) enum Os {
     NoAnswer = 3,
 }
 
-/// Why a request failed.
+/// Why a request failed. As large as two registers: it is handed up through every function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// What version 1 reports, and version 2 where there is no code of a group.
     rc: Rc,
-    /// Group and its code.
-    group: Option<(u16, i32)>,
+    space: Space,
+    code: i32,
+}
+
+/// Whose code a failure has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Space {
+    /// Nobody's.
+    None,
+    Os,
+    Image,
+    /// ESP-IDF's, in the space of the project's own group.
+    Esp,
 }
 
 impl Failure {
     /// What ESP-IDF calls the error.
     fn esp(rc: Rc, code: Option<i32>) -> Self {
         match code {
-            Some(code) => Self { rc, group: Some((cutpoint::GROUP, code)) },
+            Some(code) => Self { rc, space: Space::Esp, code },
             None => Self { rc, ..Img::Unknown.into() },
         }
     }
 
     /// Writes the data of the response.
-    pub(crate) fn write(&self, version: Version, to: &mut Writer<'_>) -> Result<(), Full> {
-        to.begin_map()?;
-        match (version, self.group) {
-            (Version::V2, Some((group, rc))) => {
-                to.begin_map_at("err")?;
-                to.field("group", group)?;
-                to.field("rc", rc)?;
-                to.end()?;
+    pub(crate) fn write(&self, version: Version, to: &mut Writer<'_>) {
+        let group = match self.space {
+            Space::None => None,
+            Space::Os => Some(crate::os::GROUP),
+            Space::Image => Some(crate::img::GROUP),
+            Space::Esp => Some(cutpoint::GROUP),
+        };
+        match (version, group) {
+            (Version::V2, Some(group)) => {
+                to.begin_map_at("err");
+                to.uint("group", group.into());
+                to.int("rc", self.code);
+                to.end();
             }
-            (_, group) => {
-                to.field("rc", self.rc as u8)?;
-                if let Some((cutpoint::GROUP, code)) = group {
+            _ => {
+                to.uint("rc", self.rc as u32);
+                if self.space == Space::Esp {
                     let mut reason = Line::<24>::new();
-                    // Fits: the prefix and eight digits.
-                    let _ = write!(reason, "esp_err_t {code:#x}");
-                    to.field("rsn", reason.as_str())?;
+                    reason.text("esp_err_t ").hex(self.code.cast_unsigned());
+                    to.text("rsn", reason.as_bytes());
                 }
             }
         }
-        to.end()
     }
 }
 
 impl From<Rc> for Failure {
     fn from(rc: Rc) -> Self {
-        Self { rc, group: None }
+        Self { rc, space: Space::None, code: 0 }
     }
 }
 
@@ -122,13 +135,13 @@ impl From<Img> for Failure {
             }
             _ => Rc::Invalid,
         };
-        Self { rc, group: Some((crate::img::GROUP, code as i32)) }
+        Self { rc, space: Space::Image, code: code as i32 }
     }
 }
 
 impl From<Os> for Failure {
     fn from(code: Os) -> Self {
-        Self { rc: Rc::Invalid, group: Some((crate::os::GROUP, code as i32)) }
+        Self { rc: Rc::Invalid, space: Space::Os, code: code as i32 }
     }
 }
 
@@ -159,8 +172,8 @@ mod tests {
     fn written(failure: Failure, version: Version) -> std::vec::Vec<u8> {
         let mut buffer = [0; 64];
         let mut writer = Writer::new(&mut buffer);
-        failure.write(version, &mut writer).unwrap();
-        let len = 64 - writer.room();
+        failure.write(version, &mut writer);
+        let len = writer.finish().unwrap();
         buffer[..len].to_vec()
     }
 
@@ -185,7 +198,7 @@ mod tests {
     #[test]
     fn esp_fail_is_negative() {
         let failure = Failure::from(Error::<()>::NotSelected);
-        assert_eq!(failure.group, Some((crate::GROUP, esp_err::FAIL)));
+        assert_eq!((failure.space, failure.code), (Space::Esp, esp_err::FAIL));
         assert!(written(failure, Version::V1).ends_with(b"esp_err_t 0xffffffff\xFF"));
     }
 }

@@ -7,13 +7,13 @@
 //! Source: Zephyr "SMP Transport Specification", UART/serial and console;
 //! `include/zephyr/mgmt/mcumgr/transport/serial.h`.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use crc::{CRC_16_XMODEM, Crc};
+use base64ct::{Base64, Encoding};
+use crc::{CRC_16_XMODEM, Crc, NoTable};
 
 use crate::header::HEADER_LEN;
 
-const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
+/// Without a table, which would be half a kilobyte: the flash is slower than the CRC either way.
+const CRC: Crc<u16, NoTable> = Crc::<u16, NoTable>::new(&CRC_16_XMODEM);
 
 /// Bytes that start the first line of a packet.
 const START: [u8; 2] = [6, 9];
@@ -102,8 +102,7 @@ impl<const N: usize> Receiver<N> {
         let line = self.line.get(..self.line_len)?;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let mut data = [0; DATA];
-        let len = STANDARD.decode_slice(line, &mut data).unwrap_or(0);
-        let mut data = data.get(..len)?;
+        let mut data = Base64::decode(line, &mut data).ok()?;
         if first {
             self.received = 0;
             self.expected = None;
@@ -156,7 +155,8 @@ pub(crate) fn send(packet: &[u8], mut line_out: impl FnMut(&[u8])) {
         let [m0, m1, text @ ..] = &mut line;
         [*m0, *m1] = marker;
         let data = data.get(..filled).unwrap_or_default();
-        let Ok(text_len) = STANDARD.encode_slice(data, text) else { return };
+        let Ok(encoded) = Base64::encode(data, text) else { return };
+        let text_len = encoded.len();
         if let Some(end) = text.get_mut(text_len) {
             *end = b'\n';
         }

@@ -12,7 +12,6 @@ use crate::cbor::{Fields, Writer};
 use crate::error::{Failure, Img, Rc};
 use crate::header::Op;
 use crate::upload::{self, Upload};
-use cbor4ii::core::types::Bytes;
 use embedded_storage::nor_flash::MultiwriteNorFlash;
 use ota_core::image::ImageError;
 use ota_core::otadata::State;
@@ -35,48 +34,45 @@ pub(crate) fn handle<B: Board>(
     reply: &mut Writer<'_>,
     board: &mut B,
 ) -> Answer {
-    let fields = request.fields()?;
+    let fields = &request.fields;
+    let may_confirm = board.may_confirm();
     let ota = board.ota();
     match (request.op, request.command) {
-        (Op::Read, 0) => list(ota, reply),
-        (Op::Write, 0) => {
-            set_state(fields, upload, ota)?;
-            list(ota, reply)
+        (op, 0) => {
+            if op == Op::Write {
+                set_state(fields, may_confirm, upload, ota)?;
+            }
+            list(ota, reply)?;
         }
-        (Op::Write, 1) => upload::handle(fields, info, upload, ota, reply),
-        (Op::Write, 5) => erase(fields, upload, ota, reply),
+        (Op::Write, 1) => upload::handle(fields, info, upload, ota, reply)?,
+        (Op::Write, 5) => erase(fields, upload, ota)?,
         (Op::Read, 6) => slot_info(ota, reply),
-        _ => Err(Rc::NotSupported.into()),
+        _ => return Err(Rc::NotSupported.into()),
     }
+    Ok(After::Nothing)
 }
 
-/// All applications that the partition table has room for.
-fn apps<F: MultiwriteNorFlash>(ota: &Ota<F>) -> impl Iterator<Item = App> + use<F> {
-    let layout = *ota.layout();
-    let slots = (0..layout.slot_count()).filter_map(Slot::new).map(App::Ota);
-    slots.chain([App::Factory, App::Test]).filter(move |&app| layout.app(app).is_some())
-}
-
-fn number(app: App) -> u8 {
-    match app {
-        App::Ota(slot) => slot.index(),
-        App::Factory => FACTORY,
-        App::Test => TEST,
-    }
+/// The application with this `slot`, if the partition table has room for it.
+#[inline(never)]
+fn app<F: MultiwriteNorFlash>(ota: &Ota<F>, number: u8) -> Option<App> {
+    let app = match number {
+        FACTORY => App::Factory,
+        TEST => App::Test,
+        number => App::Ota(Slot::new(number)?),
+    };
+    ota.layout().app(app).map(|_| app)
 }
 
 /// The hash of the image in a partition; `None` without a valid image.
-fn hash<F: MultiwriteNorFlash>(
-    ota: &mut Ota<F>,
-    app: App,
-) -> Result<Option<[u8; 32]>, Error<F::Error>> {
+#[inline(never)]
+fn hash<F: MultiwriteNorFlash>(ota: &mut Ota<F>, app: App) -> Result<Option<[u8; 32]>, Failure> {
     match ota.verify(app) {
         Ok(verified) => Ok(verified.info().digest),
         Err(Error::Image(error)) => match error.into_flash() {
-            Some(error) => Err(Error::Flash(error)),
+            Some(error) => Err(Error::Flash(error).into()),
             None => Ok(None),
         },
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -89,7 +85,7 @@ struct Selection {
 }
 
 impl Selection {
-    fn read<F: MultiwriteNorFlash>(ota: &mut Ota<F>) -> Result<Self, Error<F::Error>> {
+    fn read<F: MultiwriteNorFlash>(ota: &mut Ota<F>) -> Result<Self, Failure> {
         let (running, boot) = (ota.running(), ota.boot_app()?);
         let state = state(ota, running)?;
         let on_trial = matches!(state, Some(State::NEW | State::PENDING_VERIFY));
@@ -98,82 +94,68 @@ impl Selection {
     }
 }
 
-fn state<F: MultiwriteNorFlash>(
-    ota: &mut Ota<F>,
-    app: App,
-) -> Result<Option<State>, Error<F::Error>> {
+#[inline(never)]
+fn state<F: MultiwriteNorFlash>(ota: &mut Ota<F>, app: App) -> Result<Option<State>, Failure> {
     match app {
-        App::Ota(slot) => ota.state(slot),
+        App::Ota(slot) => Ok(ota.state(slot)?),
         App::Factory | App::Test => Ok(None),
     }
 }
 
 /// Lists the valid images. A flag that is not there is false.
-fn list<F: MultiwriteNorFlash>(ota: &mut Ota<F>, reply: &mut Writer<'_>) -> Answer {
+#[inline(never)]
+fn list<F: MultiwriteNorFlash>(ota: &mut Ota<F>, reply: &mut Writer<'_>) -> Result<(), Failure> {
     let selection = Selection::read(ota)?;
-    reply.begin_map()?;
-    reply.begin_array("images")?;
-    for app in apps(ota) {
+    reply.begin_array_at("images");
+    for number in 0..=TEST {
+        let Some(app) = app(ota, number) else { continue };
         let Some(hash) = hash(ota, app)? else { continue };
         let version = ota.describe(app)?.version;
         let state = state(ota, app)?;
         let pending = app == selection.boot && app != selection.running;
-        reply.begin_map()?;
-        reply.field("slot", number(app))?;
-        reply.field("version", version.as_str().unwrap_or("?"))?;
-        reply.field("hash", Bytes(&hash[..]))?;
-        for (key, flag) in [
-            ("bootable", state.is_none_or(State::is_bootable)),
-            ("pending", pending),
-            ("confirmed", selection.confirmed == Some(app)),
-            ("active", app == selection.running),
-            ("permanent", pending && state != Some(State::NEW)),
-        ] {
-            if flag {
-                reply.field(key, true)?;
-            }
-        }
-        reply.end()?;
+        reply.begin_map();
+        reply.uint("slot", number.into());
+        reply.ascii("version", version.as_bytes());
+        reply.bytes("hash", &hash);
+        reply.flag("bootable", state.is_none_or(State::is_bootable));
+        reply.flag("pending", pending);
+        reply.flag("confirmed", selection.confirmed == Some(app));
+        reply.flag("active", app == selection.running);
+        reply.flag("permanent", pending && state != Some(State::NEW));
+        reply.end();
     }
-    reply.end()?;
-    reply.end()?;
-    Ok(After::Nothing)
+    reply.end();
+    Ok(())
 }
 
 /// Selects an image for the next boot, or confirms the one that runs.
 fn set_state<F: MultiwriteNorFlash>(
-    mut fields: Fields<'_>,
+    fields: &Fields<'_>,
+    may_confirm: bool,
     upload: &mut Option<Upload>,
     ota: &mut Ota<F>,
 ) -> Result<(), Failure> {
-    let (mut wanted, mut confirm) = (None, false);
-    while let Some((key, value)) = fields.next()? {
-        match key {
-            "hash" => wanted = Some(value.bytes()?),
-            "confirm" => confirm = value.bool()?,
-            _ => {}
-        }
-    }
+    let (wanted, confirm) = (fields.bytes("hash")?, fields.bool("confirm")?.unwrap_or(false));
     let running = ota.running();
     let Some(wanted) = wanted.filter(|hash| !hash.is_empty()) else {
         if !confirm {
             return Err(Img::InvalidHash.into());
         }
-        ota.confirm()?;
-        return Ok(());
+        return confirm_running(may_confirm, ota);
     };
     // The running image may stand elsewhere as well: confirming means the one that runs, testing the
     // other; and of two others a slot, which an upload may have filled, rather than factory.
     let preferred = |app: App| (app == running) == confirm;
     let mut found = None;
-    for app in apps(ota) {
+    for number in 0..=TEST {
+        let Some(app) = app(ota, number) else { continue };
         let better = found.is_none_or(|found| preferred(app) && !preferred(found));
         if better && hash(ota, app)?.is_some_and(|hash| hash == *wanted) {
             found = Some(app);
         }
     }
     match (found.ok_or(Img::HashNotFound)?, confirm) {
-        (app, true) if app == running => ota.confirm().map(drop)?,
+        (app, true) if app == running => return confirm_running(may_confirm, ota),
         (app, false) if app == running => return Err(Img::TestOfActiveDenied.into()),
         // An image that never ran must prove itself first.
         (_, true) => return Err(Img::ConfirmationDenied.into()),
@@ -190,44 +172,49 @@ fn set_state<F: MultiwriteNorFlash>(
     Ok(())
 }
 
-/// Erases a slot, the one for the next update unless the request names another.
-fn erase<F: MultiwriteNorFlash>(
-    mut fields: Fields<'_>,
-    upload: &mut Option<Upload>,
+#[inline(never)]
+fn confirm_running<F: MultiwriteNorFlash>(
+    may_confirm: bool,
     ota: &mut Ota<F>,
-    reply: &mut Writer<'_>,
-) -> Answer {
-    let mut slot = ota.next_update_slot();
-    while let Some((key, value)) = fields.next()? {
-        if key == "slot" {
-            slot = u8::try_from(value.uint()?).ok().and_then(Slot::new);
-        }
+) -> Result<(), Failure> {
+    if !may_confirm {
+        return Err(Img::ConfirmationDenied.into());
     }
-    let slot = slot.ok_or(Img::InvalidSlot)?;
-    ota.begin(slot, Extent::Unknown)?.abort();
-    *upload = None;
-    reply.begin_map()?;
-    reply.end()?;
-    Ok(After::Nothing)
+    ota.confirm()?;
+    Ok(())
 }
 
-fn slot_info<F: MultiwriteNorFlash>(ota: &Ota<F>, reply: &mut Writer<'_>) -> Answer {
-    reply.begin_map()?;
-    reply.begin_array("images")?;
-    reply.begin_map()?;
-    reply.field("image", 0u8)?;
-    reply.begin_array("slots")?;
-    for app in apps(ota) {
+/// Erases a slot, the one for the next update unless the request names another.
+fn erase<F: MultiwriteNorFlash>(
+    fields: &Fields<'_>,
+    upload: &mut Option<Upload>,
+    ota: &mut Ota<F>,
+) -> Result<(), Failure> {
+    let slot = match fields.uint("slot")? {
+        Some(number) => u8::try_from(number).ok().and_then(Slot::new),
+        None => ota.next_update_slot(),
+    };
+    ota.begin(slot.ok_or(Img::InvalidSlot)?, Extent::Unknown)?.abort();
+    *upload = None;
+    Ok(())
+}
+
+fn slot_info<F: MultiwriteNorFlash>(ota: &Ota<F>, reply: &mut Writer<'_>) {
+    reply.begin_array_at("images");
+    reply.begin_map();
+    reply.uint("image", 0);
+    reply.begin_array_at("slots");
+    for number in 0..=TEST {
+        let Some(app) = app(ota, number) else { continue };
         let Some(region) = ota.layout().app(app) else { continue };
-        reply.begin_map()?;
-        reply.field("slot", number(app))?;
-        reply.field("size", region.size)?;
-        reply.end()?;
+        reply.begin_map();
+        reply.uint("slot", number.into());
+        reply.uint("size", region.size);
+        reply.end();
     }
-    for _ in 0..4 {
-        reply.end()?;
+    for _ in 0..3 {
+        reply.end();
     }
-    Ok(After::Nothing)
 }
 
 /// What a chip or a header does not allow, as `ota-core` would say it of the image on flash.

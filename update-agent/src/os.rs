@@ -5,16 +5,19 @@
 use crate::agent::{After, Answer, Request};
 use crate::board::FirmwareInfo;
 use crate::cbor::{Fields, Writer};
-use crate::error::{Os, Rc};
+use crate::error::{Failure, Os, Rc};
 use crate::header::Op;
 use crate::text::Line;
-use core::fmt::Write;
 
 /// Number of the group (`MGMT_GROUP_ID_OS`).
 pub(crate) const GROUP: u16 = 0;
 
+/// What a request for application information may ask for, besides `a` for all, in the order of the
+/// answer.
+const PARTS: &[u8] = b"snrvbmpio";
+
 /// Name of the bootloader that the device starts with.
-const BOOTLOADER: &str = "ESP-IDF";
+const BOOTLOADER: &[u8] = b"ESP-IDF";
 
 /// Answers a request of this group. `buffer_len` is the size of the largest packet.
 pub(crate) fn handle(
@@ -23,95 +26,62 @@ pub(crate) fn handle(
     buffer_len: usize,
     reply: &mut Writer<'_>,
 ) -> Answer {
-    let fields = request.fields()?;
+    let fields = &request.fields;
     match (request.op, request.command) {
-        (_, 0) => echo(fields, reply),
-        (Op::Write, 5) => reset(fields, reply),
+        (_, 0) => reply.text("r", fields.text("d")?.ok_or(Rc::Invalid)?),
+        (Op::Write, 5) => return reset(fields),
         (Op::Read, 6) => {
-            reply.begin_map()?;
-            reply.field("buf_size", u32::try_from(buffer_len).unwrap_or(u32::MAX))?;
-            reply.field("buf_count", 1u32)?;
-            reply.end()?;
-            Ok(After::Nothing)
+            reply.uint("buf_size", u32::try_from(buffer_len).unwrap_or(u32::MAX));
+            reply.uint("buf_count", 1);
         }
-        (Op::Read, 7) => application(fields, info, reply),
-        (Op::Read, 8) => bootloader(fields, reply),
-        _ => Err(Rc::NotSupported.into()),
+        (Op::Read, 7) => application(fields, info, reply)?,
+        (Op::Read, 8) if fields.has("query") => return Err(Os::NoAnswer.into()),
+        (Op::Read, 8) => reply.text("bootloader", BOOTLOADER),
+        _ => return Err(Rc::NotSupported.into()),
     }
-}
-
-fn echo(mut fields: Fields<'_>, reply: &mut Writer<'_>) -> Answer {
-    let mut text = None;
-    while let Some((key, value)) = fields.next()? {
-        if key == "d" {
-            text = Some(value.text()?);
-        }
-    }
-    reply.begin_map()?;
-    reply.field("r", text.ok_or(Rc::Invalid)?)?;
-    reply.end()?;
     Ok(After::Nothing)
 }
 
-fn reset(mut fields: Fields<'_>, reply: &mut Writer<'_>) -> Answer {
-    while let Some((key, value)) = fields.next()? {
-        // There is only one way to boot.
-        if key == "boot_mode" && value.uint()? != 0 {
-            return Err(Rc::NotSupported.into());
-        }
+fn reset(fields: &Fields<'_>) -> Answer {
+    // There is only one way to boot.
+    match fields.uint("boot_mode")? {
+        None | Some(0) => Ok(After::Reset),
+        Some(_) => Err(Rc::NotSupported.into()),
     }
-    reply.begin_map()?;
-    reply.end()?;
-    Ok(After::Reset)
 }
 
 /// What `uname` would print: the asked-for fields in a fixed order.
-fn application(mut fields: Fields<'_>, info: &FirmwareInfo, reply: &mut Writer<'_>) -> Answer {
-    let mut format = "s";
-    while let Some((key, value)) = fields.next()? {
-        if key == "format" {
-            format = value.text()?;
+fn application(
+    fields: &Fields<'_>,
+    info: &FirmwareInfo,
+    reply: &mut Writer<'_>,
+) -> Result<(), Failure> {
+    let format = fields.text("format")?.unwrap_or(b"s");
+    let mut output = Line::<256>::new();
+    for &letter in PARTS {
+        if !format.iter().any(|&asked| asked == letter || asked == b'a') {
+            continue;
         }
+        if !output.as_bytes().is_empty() {
+            output.text(" ");
+        }
+        output.text(match letter {
+            b's' => info.name,
+            b'n' => info.node,
+            b'r' | b'v' => info.version,
+            b'b' => info.build,
+            b'm' => info.machine,
+            b'p' => info.chip.name().unwrap_or("?"),
+            b'i' => info.platform,
+            _ => "bare-metal",
+        });
     }
-    let mut chip = Line::<16>::new();
-    // Fits: the longest name has 12 bytes.
-    let _ = write!(chip, "{}", info.chip);
-    let parts = [
-        ('s', info.name),
-        ('n', info.node),
-        ('r', info.version),
-        ('v', info.version),
-        ('b', info.build),
-        ('m', info.machine),
-        ('p', chip.as_str()),
-        ('i', info.platform),
-        ('o', "bare-metal"),
-    ];
-    let known = |c| c == 'a' || parts.iter().any(|&(letter, _)| letter == c);
-    if !format.chars().all(known) {
+    if !format.iter().all(|asked| *asked == b'a' || PARTS.contains(asked)) {
         return Err(Os::InvalidFormat.into());
     }
-    let mut output = Line::<256>::new();
-    for (letter, part) in parts {
-        if format.contains([letter, 'a']) {
-            let gap = if output.as_str().is_empty() { "" } else { " " };
-            write!(output, "{gap}{part}").map_err(|_| Rc::MessageSize)?;
-        }
+    if output.is_cut() {
+        return Err(Rc::MessageSize.into());
     }
-    reply.begin_map()?;
-    reply.field("output", output.as_str())?;
-    reply.end()?;
-    Ok(After::Nothing)
-}
-
-fn bootloader(mut fields: Fields<'_>, reply: &mut Writer<'_>) -> Answer {
-    while let Some((key, _)) = fields.next()? {
-        if key == "query" {
-            return Err(Os::NoAnswer.into());
-        }
-    }
-    reply.begin_map()?;
-    reply.field("bootloader", BOOTLOADER)?;
-    reply.end()?;
-    Ok(After::Nothing)
+    reply.text("output", output.as_bytes());
+    Ok(())
 }

@@ -1,6 +1,9 @@
 //! Every flash operation passes through here: announced on the console, counted, and on request
 //! replaced by a reset.
 //!
+//! An operation is the erase of one sector or one call of `write`: the driver gets no more than that at
+//! a time.
+//!
 //! The lines are for programs that cut power on them, so their form is fixed:
 //!
 //! ```text
@@ -15,9 +18,9 @@
 
 use crate::text::Line;
 use core::cell::Cell;
-use core::fmt::{self, Write};
 use embedded_storage::nor_flash::{
     ErrorType, MultiwriteNorFlash, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
+    check_erase,
 };
 
 /// The switches of the trace, shared between the flash wrapper and the agent.
@@ -44,7 +47,7 @@ impl Trace {
         self.on.set(on);
     }
 
-    /// Erases and writes started since the device started; the `seq` of the next one.
+    /// Operations started since the device started; the `seq` of the next one.
     pub fn operations(&self) -> u32 {
         self.operations.get()
     }
@@ -102,8 +105,22 @@ impl<E: NorFlashError> NorFlashError for TracedError<E> {
     }
 }
 
-/// A flash whose erases and writes are counted and, when the [`Trace`] is on, announced. Reads change
-/// nothing and pass in silence.
+/// A flash operation.
+enum Operation<'a> {
+    /// The erase of one sector.
+    Erase {
+        from: u32,
+        to: u32,
+    },
+    Write {
+        offset: u32,
+        bytes: &'a [u8],
+    },
+}
+
+/// A flash whose operations are counted and, when the [`Trace`] is on, announced: each erase of a sector
+/// and each call of `write`. The driver erases no more than one sector per call. Reads change nothing and
+/// pass in silence.
 #[derive(Debug)]
 pub struct Traced<'t, F, S> {
     flash: F,
@@ -111,7 +128,7 @@ pub struct Traced<'t, F, S> {
     trace: &'t Trace,
 }
 
-impl<'t, F, S: Sink> Traced<'t, F, S> {
+impl<'t, F: NorFlash, S: Sink> Traced<'t, F, S> {
     /// Wraps a flash driver.
     pub fn new(flash: F, sink: S, trace: &'t Trace) -> Self {
         Self { flash, sink, trace }
@@ -127,41 +144,48 @@ impl<'t, F, S: Sink> Traced<'t, F, S> {
         &mut self.flash
     }
 
-    fn operation<E>(
-        &mut self,
-        kind: &str,
-        addr: u32,
-        len: usize,
-        run: impl FnOnce(&mut F) -> Result<(), E>,
-    ) -> Result<(), TracedError<E>> {
+    #[inline(never)]
+    fn operation(&mut self, operation: Operation<'_>) -> Result<(), TracedError<F::Error>> {
         let (seq, reset) = self.trace.start();
         if reset {
-            self.print(format_args!("ota-op: reset seq={seq}\n"));
+            self.print("reset", seq, None);
             self.sink.flush();
             self.sink.reset();
             return Err(TracedError::Reset);
         }
-        if !self.trace.is_on() {
-            return run(&mut self.flash).map_err(TracedError::Flash);
+        let announced = self.trace.is_on();
+        if announced {
+            self.print("begin", seq, Some(&operation));
+            self.sink.flush();
         }
-        self.print(format_args!("ota-op: begin seq={seq} kind={kind} addr={addr:#x} len={len}\n"));
-        self.sink.flush();
-        let result = run(&mut self.flash).map_err(TracedError::Flash);
-        let end = if result.is_ok() { "end" } else { "failed" };
-        self.print(format_args!("ota-op: {end} seq={seq}\n"));
-        result
+        let result = match operation {
+            Operation::Erase { from, to } => self.flash.erase(from, to),
+            Operation::Write { offset, bytes } => self.flash.write(offset, bytes),
+        };
+        if announced {
+            self.print(if result.is_ok() { "end" } else { "failed" }, seq, None);
+        }
+        result.map_err(TracedError::Flash)
     }
 
-    fn print(&mut self, line: fmt::Arguments<'_>) {
-        let mut text = Line::<LINE>::new();
-        // A line never exceeds the buffer: its numbers have at most 20 digits each.
-        let _ = text.write_fmt(line);
-        self.sink.write(text.as_str().as_bytes());
+    #[inline(never)]
+    fn print(&mut self, event: &str, seq: u32, operation: Option<&Operation<'_>>) {
+        let mut line = Line::<LINE>::new();
+        line.text("ota-op: ").text(event).text(" seq=").decimal(seq);
+        if let Some(operation) = operation {
+            let (kind, addr, len) = match *operation {
+                Operation::Erase { from, to } => ("erase", from, to.saturating_sub(from)),
+                Operation::Write { offset, bytes } => ("write", offset, bytes.len() as u32),
+            };
+            line.text(" kind=").text(kind).text(" addr=").hex(addr).text(" len=").decimal(len);
+        }
+        line.text("\n");
+        self.sink.write(line.as_bytes());
     }
 }
 
 /// More than the longest line.
-const LINE: usize = 112;
+const LINE: usize = 80;
 
 impl<F: ErrorType, S> ErrorType for Traced<'_, F, S> {
     type Error = TracedError<F::Error>;
@@ -184,12 +208,17 @@ impl<F: NorFlash, S: Sink> NorFlash for Traced<'_, F, S> {
     const ERASE_SIZE: usize = F::ERASE_SIZE;
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error> {
-        let len = to.saturating_sub(from) as usize;
-        self.operation("erase", from, len, |flash| flash.erase(from, to))
+        if check_erase(&self.flash, from, to).is_err() {
+            // The driver gets it whole, so that it refuses it before anything is erased.
+            return self.operation(Operation::Erase { from, to });
+        }
+        let size = Self::ERASE_SIZE as u32;
+        let mut sectors = (from..to).step_by(Self::ERASE_SIZE);
+        sectors.try_for_each(|at| self.operation(Operation::Erase { from: at, to: at + size }))
     }
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {
-        self.operation("write", offset, bytes.len(), |flash| flash.write(offset, bytes))
+        self.operation(Operation::Write { offset, bytes })
     }
 }
 
@@ -199,6 +228,7 @@ impl<F: MultiwriteNorFlash, S: Sink> MultiwriteNorFlash for Traced<'_, F, S> {}
 mod tests {
     use super::*;
     use std::cell::RefCell;
+    use std::fmt::Write;
     use std::string::String;
 
     /// What happened, in order: lines, flushes, resets and flash operations.
@@ -238,8 +268,8 @@ mod tests {
         const WRITE_SIZE: usize = 4;
         const ERASE_SIZE: usize = 4096;
 
-        fn erase(&mut self, _: u32, to: u32) -> Result<(), Self::Error> {
-            self.0.borrow_mut().push_str("(erase)\n");
+        fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error> {
+            writeln!(self.0.borrow_mut(), "(erase {from:#x} {to:#x})").unwrap();
             if to > 0x1_0000 { Err(NorFlashErrorKind::OutOfBounds) } else { Ok(()) }
         }
 
@@ -260,8 +290,27 @@ mod tests {
         assert_eq!(refused, Err(TracedError::Flash(NorFlashErrorKind::OutOfBounds)));
         let expected = "(write)\n\
             ota-op: begin seq=1 kind=write addr=0x2000 len=8\n(flush)\n(write)\nota-op: end seq=1\n\
-            ota-op: begin seq=2 kind=erase addr=0x1000 len=65536\n(flush)\n(erase)\nota-op: failed seq=2\n";
+            ota-op: begin seq=2 kind=erase addr=0x1000 len=65536\n(flush)\n\
+            (erase 0x1000 0x11000)\nota-op: failed seq=2\n";
         assert_eq!(*tape.borrow(), expected);
+    }
+
+    #[test]
+    fn each_erased_sector_is_an_operation() {
+        let (tape, trace) = (RefCell::default(), Trace::new());
+        let mut flash = Traced::new(Tape(&tape), Tape(&tape), &trace);
+        trace.set_on(true);
+        flash.erase(0x2000, 0x2000).unwrap();
+        flash.erase(0xE000, 0x1_0000).unwrap();
+        let expected = "ota-op: begin seq=0 kind=erase addr=0xe000 len=4096\n(flush)\n\
+            (erase 0xe000 0xf000)\nota-op: end seq=0\n\
+            ota-op: begin seq=1 kind=erase addr=0xf000 len=4096\n(flush)\n\
+            (erase 0xf000 0x10000)\nota-op: end seq=1\n";
+        assert_eq!(tape.take(), expected);
+        trace.set_on(false);
+        trace.set_reset_at(Some(3));
+        assert_eq!(flash.erase(0, 0x4000), Err(TracedError::Reset));
+        assert_eq!(*tape.borrow(), "(erase 0x0 0x1000)\nota-op: reset seq=3\n(flush)\n(reset)\n");
     }
 
     #[test]
@@ -272,7 +321,7 @@ mod tests {
         flash.write(0, &[0; 4]).unwrap();
         assert_eq!(flash.erase(0, 0x1000), Err(TracedError::Reset));
         flash.erase(0, 0x1000).unwrap();
-        let expected = "(write)\nota-op: reset seq=1\n(flush)\n(reset)\n(erase)\n";
+        let expected = "(write)\nota-op: reset seq=1\n(flush)\n(reset)\n(erase 0x0 0x1000)\n";
         assert_eq!(*tape.borrow(), expected);
     }
 
@@ -282,9 +331,8 @@ mod tests {
         trace.set_on(true);
         trace.operations.set(u32::MAX);
         let mut flash = Traced::new(Tape(&tape), Tape(&tape), &trace);
-        flash.operation("erase", u32::MAX, usize::MAX, |_| Ok::<_, ()>(())).unwrap();
-        assert!(tape.borrow().starts_with(
-            "ota-op: begin seq=4294967295 kind=erase addr=0xffffffff len=18446744073709551615\n"
-        ));
+        flash.print("begin", u32::MAX, Some(&Operation::Erase { from: 0x8000_0000, to: u32::MAX }));
+        let expected = "ota-op: begin seq=4294967295 kind=erase addr=0x80000000 len=2147483647\n";
+        assert_eq!(*tape.borrow(), expected);
     }
 }

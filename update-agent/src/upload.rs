@@ -15,7 +15,6 @@
 //!
 //! An upload selects nothing. What it leaves can be selected by its hash, if it verifies then.
 
-use crate::agent::{After, Answer};
 use crate::board::FirmwareInfo;
 use crate::cbor::{Fields, Writer};
 use crate::error::{Failure, Img};
@@ -26,9 +25,8 @@ use ota_core::image::{
     AppDescriptor, DESCRIPTOR_LEN, DESCRIPTOR_OFFSET, HEADER_LEN, Header, ImageError,
 };
 use ota_core::otadata::SECTOR_SIZE;
-use ota_core::partition::{App, Region, Slot};
+use ota_core::partition::{App, Region};
 use ota_core::{Error, Extent, Ota, Paused};
-use sha2::{Digest, Sha256};
 
 /// An upload between two packets.
 #[derive(Debug)]
@@ -55,33 +53,26 @@ struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    fn read(mut fields: Fields<'a>) -> Result<Self, Failure> {
-        let (mut off, mut data) = (None, None);
-        let (mut len, mut sha, mut image, mut upgrade) = (None, None, 0, false);
-        while let Some((key, value)) = fields.next()? {
-            match key {
-                "off" => off = Some(value.uint()?),
-                "data" => data = Some(value.bytes()?),
-                "len" => len = Some(value.uint()?),
-                "sha" => sha = Some(value.bytes()?),
-                "image" => image = value.uint()?,
-                "upgrade" => upgrade = value.bool()?,
-                _ => {}
-            }
-        }
-        let off = off.ok_or(Img::InvalidOffset)?;
-        Ok(Self { off, data: data.unwrap_or_default(), len, sha, image, upgrade })
+    fn read(fields: &Fields<'a>) -> Result<Self, Failure> {
+        Ok(Self {
+            off: fields.uint("off")?.ok_or(Img::InvalidOffset)?,
+            data: fields.bytes("data")?.unwrap_or_default(),
+            len: fields.uint("len")?,
+            sha: fields.bytes("sha")?,
+            image: fields.uint("image")?.unwrap_or(0),
+            upgrade: fields.bool("upgrade")?.unwrap_or(false),
+        })
     }
 }
 
 /// Answers an upload request.
 pub(crate) fn handle<F: MultiwriteNorFlash>(
-    fields: Fields<'_>,
+    fields: &Fields<'_>,
     info: &FirmwareInfo,
     upload: &mut Option<Upload>,
     ota: &mut Ota<F>,
     reply: &mut Writer<'_>,
-) -> Answer {
+) -> Result<(), Failure> {
     let packet = Packet::read(fields)?;
     let (off, matches) = match packet.off {
         0 => start(&packet, info, upload, ota)?,
@@ -94,13 +85,11 @@ pub(crate) fn handle<F: MultiwriteNorFlash>(
             Some(_) => append(packet.data, upload, ota, info)?,
         },
     };
-    reply.begin_map()?;
-    reply.field("off", off)?;
+    reply.uint("off", off);
     if let Some(matches) = matches {
-        reply.field("match", matches)?;
+        reply.bool("match", matches);
     }
-    reply.end()?;
-    Ok(After::Nothing)
+    Ok(())
 }
 
 /// Where the upload stands, and with the last packet whether the client's SHA-256 is right.
@@ -215,7 +204,7 @@ fn append<F: MultiwriteNorFlash>(
     let slot = session.slot();
     let verdict = session.end().map(drop);
     let matches = match sha {
-        Some(sha) => Some(file_hash(ota, slot, len)? == sha),
+        Some(sha) => Some(ota.digest(App::Ota(slot), len)? == sha),
         None => None,
     };
     let verdict = match (matches, verdict) {
@@ -260,23 +249,6 @@ fn proven<F: MultiwriteNorFlash>(
         at = before;
     }
     Ok(0)
-}
-
-/// SHA-256 over the first `len` bytes of a slot.
-fn file_hash<F: MultiwriteNorFlash>(
-    ota: &mut Ota<F>,
-    slot: Slot,
-    len: u32,
-) -> Result<[u8; 32], Error<F::Error>> {
-    let app = App::Ota(slot);
-    let region = ota.layout().app(app).ok_or(Error::NoSuchPartition(app))?;
-    let mut sha = Sha256::new();
-    let mut window = [0; WINDOW];
-    for at in (0..len).step_by(WINDOW) {
-        ota.flash().read(region.offset + at, &mut window).map_err(Error::Flash)?;
-        sha.update(window.get(..(len - at) as usize).unwrap_or(&window));
-    }
-    Ok(sha.finalize().into())
 }
 
 const _: () =

@@ -12,7 +12,10 @@ pub(crate) fn parse(text: &[u8]) -> Option<[u32; 3]> {
         if number.is_empty() {
             return if index == 0 { None } else { Some(numbers) };
         }
-        *place = core::str::from_utf8(number).ok()?.parse().ok()?;
+        for digit in number {
+            let digit = u32::from(digit - b'0');
+            *place = u32::checked_mul(*place, 10)?.checked_add(digit)?;
+        }
         match tail.split_first() {
             Some((b'.', tail)) => rest = tail,
             _ => break,

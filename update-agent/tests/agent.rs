@@ -332,6 +332,23 @@ fn states_that_cannot_be_set_are_refused() {
 }
 
 #[test]
+fn an_unfit_image_is_not_confirmed() {
+    let mut device = Device::new(&v1());
+    device.upload(&v2(), sha(&v2()), 1024);
+    device.test(hash(&v2()));
+    let mut device = device.restart();
+    device.host.may_confirm = false;
+    let before = device.chip().operations();
+    let by_hash = cbor!({"hash" => Value::Bytes(hash(&v2()).to_vec()), "confirm" => true});
+    for fields in [cbor!({"confirm" => true}), by_hash] {
+        let fields = fields.unwrap();
+        assert_eq!(error(&device.request(WRITE, IMAGE, 0, &fields)), img(32), "{fields:?}");
+    }
+    assert_eq!(device.chip().operations(), before);
+    assert_eq!(device.restart().running(), slot(0), "it was on trial");
+}
+
+#[test]
 fn a_slot_is_erased_and_the_running_one_is_not() {
     let mut device = Device::new(&v1());
     device.upload(&v2(), sha(&v2()), 1024);
@@ -413,7 +430,10 @@ fn traced_operations_stand_between_the_frames() {
     let fields = cbor!({"off" => 0, "len" => SIZE, "data" => Value::Bytes(v2()[..512].to_vec())});
     let output = device.console(&framed(&packet(1, WRITE, IMAGE, 1, 1, &fields.unwrap())));
     let text = String::from_utf8_lossy(&output);
-    assert!(text.contains(" kind=erase addr=0x1d0000 len=36864\n"), "{text}");
+    let erased = (0x1d_0000..0x1d_0000 + SIZE).step_by(4096);
+    for addr in erased {
+        assert!(text.contains(&format!(" kind=erase addr={addr:#x} len=4096\n")), "{text}");
+    }
     assert!(text.contains(" kind=write addr=0x1d0000 len=512\n"), "{text}");
     assert_eq!(text.matches("ota-op: begin").count(), text.matches("ota-op: end").count());
     assert_eq!(unframed(&output).len(), 1);

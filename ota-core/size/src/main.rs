@@ -1,4 +1,5 @@
-//! A firmware that calls every operation of `ota-core` once and does nothing else.
+//! A firmware that calls every operation of `ota-core` once and does nothing else; with the feature
+//! `agent` it has `update-agent` on top.
 //!
 //! It is linked, never run: `just size` reads code size and stack depth from the ELF file. A new
 //! operation of the crate gets a line in [`operation`]. Flash contents, arguments and results pass
@@ -11,6 +12,9 @@
 
 use ota_core::partition::Slot;
 
+#[cfg(feature = "agent")]
+mod agent;
+
 /// A flash driver of zero bytes, about which the optimiser knows nothing.
 mod harness {
     use core::hint::black_box;
@@ -18,6 +22,19 @@ mod harness {
     use embedded_storage::nor_flash::{
         ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
     };
+
+    /// What the operations work on.
+    #[cfg(not(feature = "agent"))]
+    pub type Flash = Chip;
+    #[cfg(feature = "agent")]
+    pub type Flash = update_agent::Traced<'static, Chip, crate::agent::harness::Console>;
+
+    #[cfg(not(feature = "agent"))]
+    pub fn flash() -> Flash {
+        Chip
+    }
+    #[cfg(feature = "agent")]
+    pub use crate::agent::harness::flash;
 
     pub struct Chip;
 
@@ -70,28 +87,29 @@ mod harness {
 mod operation {
     use core::hint::black_box;
 
-    use embedded_storage::nor_flash::NorFlashErrorKind;
+    use embedded_storage::nor_flash::ErrorType;
     use ota_core::image::{ChipId, Requirements};
     use ota_core::partition::{App, Slot};
     use ota_core::table::PartitionTable;
     use ota_core::{Config, Error, Extent, Ota, Session, Verified};
 
-    use crate::harness::Chip;
+    use crate::harness::{Flash, flash};
 
     macro_rules! operations {
         ($($name:ident: |$ota:ident, $slot:ident| $call:expr;)*) => {
             $(
                 #[inline(never)]
-                fn $name($ota: &mut Ota<Chip>, $slot: Slot) {
+                fn $name($ota: &mut Ota<Flash>, $slot: Slot) {
                     black_box(&$call);
                 }
             )*
 
             /// Each operation once.
-            pub static ALL: &[fn(&mut Ota<Chip>, Slot)] = &[$($name),*];
+            pub static ALL: &[fn(&mut Ota<Flash>, Slot)] = &[$($name),*];
         };
     }
 
+    // `digest` is not among them: it is there for the agent, and counts there.
     operations! {
         select_entries: |ota, _slot| ota.select_entries();
         boot_app: |ota, _slot| ota.boot_app();
@@ -110,24 +128,24 @@ mod operation {
     }
 
     #[inline(never)]
-    fn update(mut session: Session<'_, Chip>) -> Result<(), Error<NorFlashErrorKind>> {
+    fn update(mut session: Session<'_, Flash>) -> Result<(), Error<<Flash as ErrorType>::Error>> {
         session.write(black_box(&[]))?;
         session.write_at(black_box(0), black_box(&[]))?;
         session.end()?.select()
     }
 
     #[inline(never)]
-    pub fn open() -> Option<Ota<Chip>> {
-        let mut chip = Chip;
-        let table = PartitionTable::load(&mut chip, black_box(0x8000)).ok()?;
-        let layout = table.validate(&mut chip).ok()?;
+    pub fn open() -> Option<Ota<Flash>> {
+        let mut flash = flash();
+        let table = PartitionTable::load(&mut flash, black_box(0x8000)).ok()?;
+        let layout = table.validate(&mut flash).ok()?;
         let running = layout.app_at(black_box(0x1_0000))?;
         let config = Config {
             requirements: Requirements::for_chip(ChipId(black_box(ChipId::ESP32C3.0))),
             rollback: black_box(true),
             min_secure_version: black_box(0),
         };
-        Ota::new(chip, layout, running, config).ok()
+        Ota::new(flash, layout, running, config).ok()
     }
 }
 
@@ -140,6 +158,8 @@ pub extern "C" fn _start() -> ! {
         for call in core::hint::black_box(operation::ALL) {
             call(&mut ota, slot);
         }
+        #[cfg(feature = "agent")]
+        agent::run(ota);
     }
     loop {
         core::hint::spin_loop();

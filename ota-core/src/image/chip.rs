@@ -54,6 +54,26 @@ impl ChipId {
         }
     }
 
+    /// Espressif's name of the chip; `None` for a number that is not assigned.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ESP32 => "ESP32",
+            Self::ESP32S2 => "ESP32-S2",
+            Self::ESP32C3 => "ESP32-C3",
+            Self::ESP32S3 => "ESP32-S3",
+            Self::ESP32C2 => "ESP32-C2",
+            Self::ESP32C6 => "ESP32-C6",
+            Self::ESP32H2 => "ESP32-H2",
+            Self::ESP32P4 => "ESP32-P4",
+            Self::ESP32C61 => "ESP32-C61",
+            Self::ESP32C5 => "ESP32-C5",
+            Self::ESP32H21 => "ESP32-H21",
+            Self::ESP32H4 => "ESP32-H4",
+            Self::ESP32S31 => "ESP32-S31",
+            _ => return None,
+        })
+    }
+
     /// Whether the page size of the flash cache is configurable, so that an image states its own
     /// (ESP-IDF `SOC_MMU_PAGE_SIZE_CONFIGURABLE`).
     pub(crate) fn has_configurable_page(self) -> bool {
@@ -70,25 +90,12 @@ impl ChipId {
     }
 }
 
-/// Espressif's name of the chip, or the number.
+/// The [name](Self::name), or the number.
 impl fmt::Display for ChipId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match *self {
-            Self::ESP32 => "ESP32",
-            Self::ESP32S2 => "ESP32-S2",
-            Self::ESP32C3 => "ESP32-C3",
-            Self::ESP32S3 => "ESP32-S3",
-            Self::ESP32C2 => "ESP32-C2",
-            Self::ESP32C6 => "ESP32-C6",
-            Self::ESP32H2 => "ESP32-H2",
-            Self::ESP32P4 => "ESP32-P4",
-            Self::ESP32C61 => "ESP32-C61",
-            Self::ESP32C5 => "ESP32-C5",
-            Self::ESP32H21 => "ESP32-H21",
-            Self::ESP32H4 => "ESP32-H4",
-            Self::ESP32S31 => "ESP32-S31",
-            Self(other) => return write!(f, "chip {other:#06x}"),
-        };
-        f.write_str(name)
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "chip {:#06x}", self.0),
+        }
     }
 }

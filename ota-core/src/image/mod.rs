@@ -23,6 +23,7 @@ pub use header::{HEADER_LEN, Header, MAGIC, SEGMENT_HEADER_LEN, SegmentHeader};
 pub use requirements::Requirements;
 pub use segments::{Segment, Segments, segments};
 pub use signature::{SIGNATURE_SECTOR_LEN, signature_blocks, signature_offset};
+pub(crate) use verify::digest;
 pub use verify::{ImageInfo, verify};
 
 #[cfg(test)]

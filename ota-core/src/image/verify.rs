@@ -83,6 +83,33 @@ pub fn verify<F: ReadNorFlash>(
     stream.verdict().map(|()| info)
 }
 
+/// SHA-256 of the first `len` bytes of `region`, whatever they are.
+///
+/// # Errors
+/// [`ImageError::TooLong`] when the region is shorter, [`ImageError::Read`].
+pub(crate) fn digest<F: ReadNorFlash>(
+    flash: &mut F,
+    region: Region,
+    len: u32,
+) -> Result<[u8; HASH_LEN as usize], ImageError<F::Error>> {
+    let mut stream = Stream::new(flash, region);
+    let digest = hash_all(&mut stream, len).ok().flatten().unwrap_or_default();
+    // What was refused is in the verdict.
+    stream.verdict().map(|()| digest)
+}
+
+fn hash_all<F: ReadNorFlash>(
+    stream: &mut Stream<'_, F>,
+    len: u32,
+) -> Result<Option<[u8; HASH_LEN as usize]>, Refused> {
+    stream.check_room(len)?;
+    let mut left = len;
+    while left > 0 {
+        left -= stream.next(left)?.len() as u32;
+    }
+    Ok(stream.finish_hash())
+}
+
 /// Checks the image and fills in what it learns.
 fn check<F: ReadNorFlash>(
     stream: &mut Stream<'_, F>,

@@ -14,6 +14,7 @@ use sim::flash::{Chip, Part};
 use sim::layout::Layout;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::OnceLock;
 use update_agent::{Agent, Board, FirmwareInfo, ResetReason, Sink, Trace, Traced};
 
 /// Size of the agent's packet buffer.
@@ -62,6 +63,7 @@ pub struct Host {
     pub ota: Ota<Traced<'static, Chip, Wires>>,
     wires: Wires,
     trace: &'static Trace,
+    pub may_confirm: bool,
 }
 
 impl Board for Host {
@@ -79,6 +81,10 @@ impl Board for Host {
 
     fn reset(&mut self) {
         self.wires.reset.set(true);
+    }
+
+    fn may_confirm(&self) -> bool {
+        self.may_confirm
     }
 
     fn reset_reason(&self) -> ResetReason {
@@ -99,8 +105,11 @@ pub struct Device {
 }
 
 /// Two slots of 1700 KiB, no factory.
-pub fn layout() -> Layout {
-    Layout::stock().into_iter().find(|layout| layout.name() == "2-slots").unwrap()
+pub fn layout() -> &'static Layout {
+    static LAYOUT: OnceLock<Layout> = OnceLock::new();
+    LAYOUT.get_or_init(|| {
+        Layout::stock().into_iter().find(|layout| layout.name() == "2-slots").unwrap()
+    })
 }
 
 /// A new device with an image in `ota_0`.
@@ -114,22 +123,39 @@ pub fn new_chip(image: &[u8]) -> Chip {
 }
 
 impl Device {
-    /// Runs the bootloader and starts the application that it picks.
+    /// Runs the bootloader and starts the application that it picks; again if power is cut meanwhile.
     pub fn boot(mut chip: Chip) -> Self {
-        chip.power_on();
+        loop {
+            chip.power_on();
+            match Self::try_boot(chip) {
+                Ok(device) => return device,
+                Err(without_power) => chip = *without_power,
+            }
+        }
+    }
+
+    /// The chip, if power was cut.
+    fn try_boot(mut chip: Chip) -> Result<Self, Box<Chip>> {
         let requirements = Requirements::for_chip(INFO.chip);
         let bootloader = Bootloader { rollback: true, ..Bootloader::default() };
         let mut check = FullCheck { requirements };
-        let boot = bootloader.run(&mut chip, &mut check, BootInput::default(), |_| {}).unwrap();
-        let running = boot.app().expect("the device boots");
+        let boot = bootloader.run(&mut chip, &mut check, BootInput::default(), |_| {});
+        if !chip.is_powered() {
+            return Err(Box::new(chip));
+        }
+        let running = boot.unwrap().app().expect("the device boots");
         let trace: &'static Trace = Box::leak(Box::new(Trace::new()));
         let wires = Wires::default();
         let flash = Traced::new(chip, wires.clone(), trace);
         let config = Config { requirements, rollback: true, min_secure_version: 0 };
         let mut ota = Ota::new(flash, *layout().apps(), running, config).unwrap();
-        ota.recover().unwrap();
-        let host = Host { ota, wires: wires.clone(), trace };
-        Self { agent: Agent::new(INFO), host, wires, sequence: 0 }
+        let recovered = ota.recover();
+        if !ota.flash().inner_mut().is_powered() {
+            return Err(Box::new(ota.release().release()));
+        }
+        recovered.unwrap();
+        let host = Host { ota, wires: wires.clone(), trace, may_confirm: true };
+        Ok(Self { agent: Agent::new(INFO), host, wires, sequence: 0 })
     }
 
     pub fn new(image: &[u8]) -> Self {

@@ -14,8 +14,8 @@ Examples:
                                 a new board that waits for a serial tool on /tmp/board
   esptool --port /tmp/board --before no-reset --after no-reset write-flash 0 merged.bin
                                 write its flash from another terminal
-  virtual-board run --flash flash.bin
-                                what the firmware prints
+  virtual-board run --image target/fw/v1.0.0.flash.bin
+                                what a firmware prints that `just fw` has built
   virtual-board run --flash flash.bin --rfc2217 4000
                                 for esptool --port rfc2217://localhost:4000, which resets by itself
   virtual-board run --flash flash.bin --cut operation=12,fraction=0.25 --until ready --for 5s
@@ -53,9 +53,13 @@ fn after_run_help() -> String {
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// Contents of the flash chip; written back at the end, and created erased if missing
+    /// Contents of the flash chip; written back at the end, and created erased if missing [default: an
+    /// erased chip that is forgotten at the end]
     #[arg(long, value_name = "FILE", help_heading = "Board")]
-    pub(super) flash: PathBuf,
+    pub(super) flash: Option<PathBuf>,
+    /// Merged image, with bootloader and partition table, to write to the start of the flash chip at first
+    #[arg(long, value_name = "FILE", help_heading = "Board")]
+    pub(super) image: Option<PathBuf>,
     /// Flash part [default: the Winbond part of the file's size, W25Q32JV for a new file]
     #[arg(long, value_name = "NAME", value_parser = part, help_heading = "Board")]
     pub(super) part: Option<&'static Part>,

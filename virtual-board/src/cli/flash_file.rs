@@ -1,6 +1,6 @@
 //! The file that holds the flash contents between runs.
 
-use sim::flash::{Memory, Part};
+use sim::flash::{Memory, Part, SECTOR_SIZE};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,8 @@ const BY_SIZE: [&Part; 4] = [&Part::W25Q16JV, &Part::W25Q32JV, &Part::W25Q64JV, 
 /// Contents of a flash chip, and where they came from.
 #[derive(Debug)]
 pub(super) struct FlashFile {
-    path: PathBuf,
+    /// Without one, the contents are not kept.
+    path: Option<PathBuf>,
     /// The part that they fit.
     pub(super) part: &'static Part,
     /// The contents.
@@ -31,51 +32,67 @@ impl FlashFile {
     ///
     /// # Errors
     /// With what is wrong with the file, for people.
-    pub(super) fn open(path: &Path, part: Option<&'static Part>) -> Result<Self, String> {
-        let complaint = |what: String| format!("{}: {what}", path.display());
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => Some(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(complaint(error.to_string())),
+    pub(super) fn open(path: Option<&Path>, part: Option<&'static Part>) -> Result<Self, String> {
+        let bytes = match path.map(std::fs::read) {
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => None,
+            bytes => bytes.transpose().map_err(|error| complaint(path, &error.to_string()))?,
         };
+        let path = path.map(Path::to_owned);
         let Some(bytes) = bytes else {
             let part = part.unwrap_or(USUAL);
-            let memory = Memory::erased(part.capacity);
-            return Ok(Self { path: path.to_owned(), part, memory, saved: None });
+            return Ok(Self { path, part, memory: Memory::erased(part.capacity), saved: None });
         };
-        check(&bytes).map_err(complaint)?;
+        check(&bytes).map_err(|what| complaint(path.as_deref(), what))?;
         let fits = |part: &&&Part| part.capacity as usize == bytes.len();
+        let size = bytes.len();
         let part = match part {
             Some(part) => fits(&&part).then_some(part).ok_or_else(|| {
-                let (size, name, capacity) = (bytes.len(), part.name, part.capacity);
-                complaint(format!("has {size} bytes, but a {name} has {capacity}"))
-            })?,
+                format!("has {size} bytes, but a {} has {}", part.name, part.capacity)
+            }),
             None => BY_SIZE.iter().find(fits).copied().ok_or_else(|| {
-                let size = bytes.len();
-                complaint(format!(
-                    "has {size} bytes, but a flash chip has 2, 4, 8 or 16 MiB; an image that is to \
-                     be written to flash is no flash contents: let esptool or espflash write it \
-                     or merge it"
-                ))
-            })?,
-        };
+                format!(
+                    "has {size} bytes, but a flash chip has 2, 4, 8 or 16 MiB; --image takes a \
+                     merged image"
+                )
+            }),
+        }
+        .map_err(|what| complaint(path.as_deref(), &what))?;
         let memory = Memory::with_contents(part.capacity, &bytes);
-        Ok(Self { path: path.to_owned(), part, saved: Some(memory.clone()), memory })
+        Ok(Self { path, part, saved: Some(memory.clone()), memory })
+    }
+
+    /// Writes a merged image to the start of the flash chip.
+    ///
+    /// # Errors
+    /// With what is wrong with the file, for people.
+    pub(super) fn write_image(&mut self, path: &Path) -> Result<(), String> {
+        let complaint = |what: &str| complaint(Some(path), what);
+        let bytes = std::fs::read(path).map_err(|error| complaint(&error.to_string()))?;
+        check(&bytes).map_err(complaint)?;
+        let (size, part) = (bytes.len(), self.part);
+        let capacity = part.capacity;
+        if size > capacity as usize {
+            let name = part.name;
+            return Err(complaint(&format!("has {size} bytes, but a {name} has {capacity}")));
+        }
+        let end = size.next_multiple_of(SECTOR_SIZE) as u32;
+        self.memory.erase(0..end);
+        self.memory.program(0, &bytes);
+        Ok(())
     }
 
     /// A warning for people, if the ROM will not boot this.
     pub(super) fn warning(&self) -> Option<String> {
         let header = self.memory.to_vec(0..24);
         let chip = u16::from_le_bytes([header[CHIP_ID], header[CHIP_ID + 1]]);
-        let path = self.path.display();
-        if header[0] == IMAGE_MAGIC && chip != ESP32_C3 {
-            return Some(format!(
-                "{path}: the bootloader at offset 0 is for another chip (id {chip})"
-            ));
-        }
         let blank = header.iter().all(|&byte| byte == 0xFF);
-        let image = header[0] == IMAGE_MAGIC;
-        (!blank && !image).then(|| format!("{path}: there is no bootloader at offset 0"))
+        match header[0] {
+            IMAGE_MAGIC if chip == ESP32_C3 => None,
+            IMAGE_MAGIC => Some(format!(
+                "the bootloader at offset 0 of the flash is for another chip (id {chip})"
+            )),
+            _ => (!blank).then(|| "there is no bootloader at offset 0 of the flash".into()),
+        }
     }
 
     /// Writes the file if the contents have changed, all of it or, when that fails, nothing.
@@ -83,20 +100,25 @@ impl FlashFile {
     /// # Errors
     /// With what went wrong, for people.
     pub(super) fn save(&mut self, memory: &Memory) -> Result<(), String> {
-        if self.saved.as_ref() == Some(memory) {
+        let Some(path) = self.path.as_deref().filter(|_| self.saved.as_ref() != Some(memory))
+        else {
             return Ok(());
-        }
-        write(&self.path, memory)
-            .map_err(|error| format!("{}: can't write: {error}", self.path.display()))?;
+        };
+        write(path, memory)
+            .map_err(|error| complaint(Some(path), &format!("can't write: {error}")))?;
         self.saved = Some(memory.clone());
         Ok(())
     }
 }
 
+fn complaint(path: Option<&Path>, what: &str) -> String {
+    format!("{}: {what}", path.unwrap_or(Path::new("")).display())
+}
+
 /// Recognises what is no flash contents.
-fn check(bytes: &[u8]) -> Result<(), String> {
+fn check(bytes: &[u8]) -> Result<(), &'static str> {
     if bytes.starts_with(b"\x7FELF") {
-        return Err("is an ELF file, not flash contents; let espflash write it".into());
+        return Err("is an ELF file, not flash contents; espflash makes a merged image of it");
     }
     Ok(())
 }
@@ -127,14 +149,14 @@ mod tests {
     fn a_new_file_is_an_erased_chip_and_keeps_what_is_saved() {
         let directory = tempdir().unwrap();
         let path = directory.path().join("flash.bin");
-        let mut file = FlashFile::open(&path, Some(&Part::W25Q16JV)).unwrap();
+        let mut file = FlashFile::open(Some(&path), Some(&Part::W25Q16JV)).unwrap();
         assert_eq!(file.memory, Memory::erased(2 * 1024 * 1024));
         assert!(!path.exists(), "nothing is written before it is asked for");
         let mut memory = file.memory.clone();
         memory.program(0x1000, b"kept");
         file.save(&memory).unwrap();
         assert_eq!(directory.path().read_dir().unwrap().count(), 1);
-        let file = FlashFile::open(&path, None).unwrap();
+        let file = FlashFile::open(Some(&path), None).unwrap();
         assert_eq!((file.part.name, file.memory == memory), ("W25Q16JV", true));
     }
 
@@ -142,7 +164,7 @@ mod tests {
     fn unchanged_contents_are_not_written() {
         let directory = tempdir().unwrap();
         let path = directory.path().join("flash.bin");
-        let mut file = FlashFile::open(&path, None).unwrap();
+        let mut file = FlashFile::open(Some(&path), None).unwrap();
         let memory = file.memory.clone();
         file.save(&memory).unwrap();
         std::fs::remove_file(&path).unwrap();
@@ -156,14 +178,14 @@ mod tests {
         let path = directory.path().join("file");
         let complaint = |bytes: &[u8], part| {
             std::fs::write(&path, bytes).unwrap();
-            FlashFile::open(&path, part).unwrap_err()
+            FlashFile::open(Some(&path), part).unwrap_err()
         };
         assert!(complaint(b"\x7FELF...", None).contains("is an ELF file"));
         assert!(complaint(&[0xE9; 5000], None).contains("has 5000 bytes, but a flash chip has"));
         assert!(complaint(&[], None).contains("has 0 bytes"));
         let error = complaint(&vec![0; 2 << 20], Some(&Part::GD25Q32));
         assert!(error.contains("has 2097152 bytes, but a GD25Q32 has 4194304"), "{error}");
-        let error = FlashFile::open(directory.path(), None).unwrap_err();
+        let error = FlashFile::open(Some(directory.path()), None).unwrap_err();
         assert!(error.contains("directory"), "{error}");
     }
 
@@ -175,7 +197,7 @@ mod tests {
             let mut bytes = vec![0xFF; 2 << 20];
             bytes[..header.len()].copy_from_slice(header);
             std::fs::write(&path, bytes).unwrap();
-            FlashFile::open(&path, None).unwrap().warning()
+            FlashFile::open(Some(&path), None).unwrap().warning()
         };
         let mut header = [0; 24];
         header[0] = IMAGE_MAGIC;
@@ -185,5 +207,23 @@ mod tests {
         header[CHIP_ID] = 9;
         assert!(warning(&header).unwrap().contains("another chip (id 9)"));
         assert!(warning(b"random").unwrap().contains("no bootloader"));
+    }
+
+    #[test]
+    fn an_image_replaces_the_start() {
+        let directory = tempdir().unwrap();
+        let path = directory.path().join("merged.bin");
+        let mut file = FlashFile::open(None, None).unwrap();
+        file.memory.program(0x1000, &[0; 0x2000]);
+        std::fs::write(&path, [0x5A; 0x1001]).unwrap();
+        file.write_image(&path).unwrap();
+        assert_eq!(file.memory.to_vec(0xFFF..0x1003), [0x5A, 0x5A, 0xFF, 0xFF]);
+        assert_eq!(file.memory.to_vec(0x1FFF..0x2001), [0xFF, 0]);
+        std::fs::write(&path, vec![0; (4 << 20) + 1]).unwrap();
+        let error = file.write_image(&path).unwrap_err();
+        assert!(error.contains("has 4194305 bytes, but a W25Q32JV has 4194304"), "{error}");
+        // Nothing is kept without a file.
+        let memory = file.memory.clone();
+        file.save(&memory).unwrap();
     }
 }

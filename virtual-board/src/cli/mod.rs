@@ -52,7 +52,10 @@ fn run(args: &Run) -> Result<u8, String> {
         baud: args.baud,
         trace_flash: args.trace == Some(Trace::Flash),
     };
-    let mut file = FlashFile::open(&args.flash, args.part)?;
+    let mut file = FlashFile::open(args.flash.as_deref(), args.part)?;
+    if let Some(image) = &args.image {
+        file.write_image(image)?;
+    }
     if let Some(warning) = file.warning() {
         eprintln!("warning: {warning}");
     }
@@ -65,9 +68,10 @@ fn run(args: &Run) -> Result<u8, String> {
     })
     .map_err(|error| error.to_string())?;
     let connections = connect(args)?;
-    let mut save = |board: &Board| match args.discard {
-        true => Err("the program was started with --discard".into()),
-        false => file.save(board.flash().memory()),
+    let kept = args.flash.is_some() && !args.discard;
+    let mut save = |board: &Board| match kept {
+        true => file.save(board.flash().memory()),
+        false => Err("there is no flash file to write".into()),
     };
     let strap = args.strap.into();
     let session = Session::new(board, connections, plan, strap, &symbols, &mut save, on_signal()?);
@@ -75,7 +79,7 @@ fn run(args: &Run) -> Result<u8, String> {
     if args.unimplemented {
         list_unimplemented(&board);
     }
-    if !args.discard {
+    if kept {
         file.save(board.flash().memory())?;
     }
     Ok(match end {

@@ -46,7 +46,7 @@ impl Pty {
         unlockpt(&master)?;
         fcntl_setfl(&master, OFlags::NONBLOCK)?;
         let line = ioctl_tiocgptpeer(&master, flags)?;
-        set_raw(&line)?;
+        reset_line(&line)?;
         let name = ptsname(&master, Vec::new())?;
         let name = PathBuf::from(OsStr::from_bytes(name.as_bytes()));
         let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
@@ -105,7 +105,7 @@ impl Pty {
                         // client that was killed, and without old text.
                         ioctl_tiocnxcl(&self.line)?;
                         tcflush(&self.line, QueueSelector::IFlush)?;
-                        set_raw(&self.line)?;
+                        reset_line(&self.line)?;
                     }
                 }
                 Err(Errno::WOULDBLOCK) => return Ok(()),
@@ -149,9 +149,11 @@ impl Drop for Pty {
     }
 }
 
-fn set_raw(line: &OwnedFd) -> io::Result<()> {
+/// As a serial port that no client has touched: bytes pass unchanged, at the rate that the ROM prints at.
+fn reset_line(line: &OwnedFd) -> io::Result<()> {
     let mut settings = tcgetattr(line)?;
     settings.make_raw();
+    settings.set_speed(115_200)?;
     Ok(tcsetattr(line, OptionalActions::Now, &settings)?)
 }
 
@@ -249,6 +251,7 @@ mod tests {
         let mut second = client(&pty);
         let settings = tcgetattr(&second).unwrap();
         assert!(!settings.local_modes.contains(LocalModes::ECHO));
+        assert_eq!(settings.output_speed(), 115_200);
         assert!(settings.control_modes.contains(ControlModes::CS8));
         step(&mut pty);
         pty.send(b"hello").unwrap();

@@ -90,17 +90,17 @@ impl Blocks {
         }
     }
 
-    /// The block at `pc`, decoded if need be.
-    ///
-    /// # Errors
-    /// With the address that could not be fetched.
-    #[inline]
-    pub(super) fn find<B: Bus>(&mut self, pc: u32, bus: &mut B) -> Result<Block, u32> {
-        let block = self.table[index(pc)];
-        if block.pc == pc && block.run == self.run {
-            return Ok(block);
-        }
-        self.check(pc, bus)
+    /// Whether the block at `pc` is decoded and known to be right.
+    #[inline(always)]
+    pub(super) fn is_current(&self, pc: u32) -> bool {
+        let block = &self.table[index(pc)];
+        block.pc == pc && block.run == self.run
+    }
+
+    /// The block at `pc`, which [is current](Self::is_current).
+    #[inline(always)]
+    pub(super) fn at(&self, pc: u32) -> &Block {
+        &self.table[index(pc)]
     }
 
     /// The instructions of `block`.
@@ -129,18 +129,21 @@ impl Blocks {
         self.offsets.clear();
     }
 
-    /// The block at `pc` when it has to be compared with memory first.
-    fn check<B: Bus>(&mut self, pc: u32, bus: &mut B) -> Result<Block, u32> {
+    /// Makes the block at `pc` current: compares it with memory, and decodes it if need be.
+    ///
+    /// # Errors
+    /// With the address that could not be fetched.
+    pub(super) fn check<B: Bus>(&mut self, pc: u32, bus: &mut B) -> Result<(), u32> {
         let slot = &mut self.table[index(pc)];
         if slot.pc == pc && slot.versions == versions(bus, pc, slot.end) {
             slot.run = self.run;
-            return Ok(*slot);
+            return Ok(());
         }
         self.build(pc, bus)
     }
 
     #[cold]
-    fn build<B: Bus>(&mut self, pc: u32, bus: &mut B) -> Result<Block, u32> {
+    fn build<B: Bus>(&mut self, pc: u32, bus: &mut B) -> Result<(), u32> {
         if self.ops.len() + BLOCK_MAX > OPS_MAX {
             self.clear();
         }
@@ -163,7 +166,7 @@ impl Blocks {
                 break;
             }
         }
-        let block = Block {
+        self.table[index(pc)] = Block {
             pc,
             end: at,
             first: first as u32,
@@ -171,8 +174,7 @@ impl Blocks {
             versions: versions(bus, pc, at),
             run: self.run,
         };
-        self.table[index(pc)] = block;
-        Ok(block)
+        Ok(())
     }
 }
 

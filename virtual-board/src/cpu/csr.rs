@@ -107,6 +107,12 @@ impl Csrs {
         }
     }
 
+    /// The performance counter.
+    #[inline(always)]
+    pub(super) fn counter(&self, clock: u64) -> u32 {
+        self.counter.count(clock)
+    }
+
     /// Reads a register, `None` when the chip has no such register.
     pub(super) fn read(&self, number: u32, clock: u64) -> Option<u32> {
         Some(match number {

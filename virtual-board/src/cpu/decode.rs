@@ -104,6 +104,10 @@ fn decode_word(word: u32, raw: u32, pc: u32) -> Option<Op> {
             0x0010_0073 => with_immediate(Kind::Ebreak, raw),
             0x3020_0073 => with_immediate(Kind::Mret, raw),
             0x1050_0073 => with_immediate(Kind::Wfi, raw),
+            // Reads without writing: sets or clears no bits.
+            _ if matches!(funct3, 2 | 3) && rs1 == 0 && matches!(word >> 20, 0x7E2 | 0x802) => {
+                op(Kind::Counter, 0)
+            }
             _ if funct3 & 3 != 0 => with_immediate(Kind::Csr, raw),
             _ => return None,
         },

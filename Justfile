@@ -65,6 +65,10 @@ fw-size *args:
 fw-check:
     scripts/check-images target/fw/v?[.-][!b]*.app.bin && test -f target/fw/v2-broken-hash.app.bin && ! scripts/check-images target/fw/v2-broken-hash.app.bin
 
+# Test the images of `just fw` on the virtual board.
+fw-test *args:
+    cargo test --release --package cutpoint-tests --test firmware -- --ignored "$@"
+
 # Update a simulated device over a pseudo-terminal with smpmgr and mcumgr-toolkit.
 clients:
     scripts/smp-clients
@@ -76,10 +80,6 @@ fuzz *args:
 # Cut power in every flash operation of an update of the firmware on the virtual board (`just fw` first).
 sweep *args:
     cargo run --quiet --release --package cutpoint-tests --bin sweep -- "$@"
-
-# Compare the bootloader model with the real bootloader on generated flash contents.
-differential *args:
-    cargo run --quiet --release --package cutpoint-tests --bin differential -- "$@"
 
 # Run the virtual board; `just board --help` tells how.
 board *args:

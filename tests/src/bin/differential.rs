@@ -4,7 +4,9 @@
 //! model made of them.
 
 use clap::{Parser, ValueEnum};
-use cutpoint_tests::differential::{Comparison, RealBootloader, Release, Summary, Verdict, run};
+use cutpoint_tests::differential::{
+    Comparison, RealBootloader, Release, Summary, Verdict, compare, run,
+};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,21 +63,24 @@ fn differential(args: &Args) -> Result<bool, Box<dyn Error>> {
                 .map_err(|error| format!("{}: {error}", file.display()))?
         }
     };
-    let indices = args.only.map_or(0..args.states, |only| only..only.saturating_add(1));
+    if let Some(only) = args.only {
+        let comparison = compare(args.seed, only, &bootloader)?;
+        save(folder, args, &comparison)?;
+        println!("\n{comparison}");
+        return Ok(comparison.verdict != Verdict::Disagreed);
+    }
     let began = Instant::now();
-    let summary = run(args.seed, indices, &bootloader, |comparison| {
+    let summary = run(args.seed, 0..args.states, &bootloader, |comparison| {
         if let Err(error) = save(folder, args, comparison) {
             eprintln!("{}: {error}", folder.display());
         }
     })?;
-    if args.only.is_none() {
-        print(&summary);
-        println!("\n{:.1} s", began.elapsed().as_secs_f64());
-    }
+    print(&summary);
+    println!("\n{:.1} s", began.elapsed().as_secs_f64());
     Ok(summary.disagreements() == 0)
 }
 
-/// Writes a disagreement down, and says how to repeat it.
+/// Writes a comparison down, and says how to repeat it.
 fn save(folder: &Path, args: &Args, comparison: &Comparison) -> Result<(), Box<dyn Error>> {
     let (seed, index) = (args.seed, comparison.state.index);
     let name = folder.join(format!("seed-{seed}-state-{index}"));
@@ -84,17 +89,13 @@ fn save(folder: &Path, args: &Args, comparison: &Comparison) -> Result<(), Box<d
     fs::write(&flash, memory.to_vec(0..memory.capacity()))?;
     fs::write(&text, comparison.to_string())?;
     println!(
-        "state {index} ({}): board {}, model {}; {}, {}; again: just differential{}",
+        "state {index} ({}): {}; {}, {}; again: just differential{}",
         comparison.state.table,
-        comparison.board.outcome,
-        comparison.model.outcome,
+        comparison.difference(),
         flash.display(),
         text.display(),
         repeat(args, index)
     );
-    if args.only.is_some() {
-        println!("\n{comparison}");
-    }
     Ok(())
 }
 

@@ -106,6 +106,22 @@ fn refused_for_ram(console: &str) -> BTreeSet<u32> {
     refused
 }
 
+impl Comparison {
+    /// What differs, in a line.
+    pub fn difference(&self) -> String {
+        let Self { board, model, .. } = self;
+        if board.outcome != model.outcome {
+            format!("board {}, model {}", board.outcome, model.outcome)
+        } else if board.operations != model.operations {
+            "other flash operations".into()
+        } else if board.memory != model.memory {
+            "other flash contents afterwards".into()
+        } else {
+            "nothing".into()
+        }
+    }
+}
+
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let FlashState { index, table, entries, images, spi_size, .. } = &self.state;

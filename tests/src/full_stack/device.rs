@@ -66,7 +66,7 @@ impl fmt::Display for Boot {
 
 impl Boot {
     /// Reads the last boot report of a console log.
-    fn parse(console: &str) -> Option<Self> {
+    pub(crate) fn parse(console: &str) -> Option<Self> {
         let line = console.lines().rev().find(|line| line.starts_with("boot: fw="))?;
         let field = |name: &str| {
             let word = line.split(' ').find_map(|word| word.strip_prefix(name));

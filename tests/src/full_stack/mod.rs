@@ -7,4 +7,5 @@ mod sweep;
 
 pub use device::{Boot, Device, Failure, Images};
 pub use recording::{Phase, Recording};
+pub(crate) use sweep::FRACTIONS;
 pub use sweep::{Cut, Outcome, Sweep, sweep};

@@ -34,8 +34,6 @@ impl fmt::Display for Phase {
 pub struct Recording {
     phases: Vec<(Phase, Range<u64>)>,
     frames: Vec<Frame>,
-    /// Console text of the first boot, without the random and the timed parts.
-    pub first_boot: String,
 }
 
 impl Recording {
@@ -47,8 +45,7 @@ impl Recording {
         let device = Device::new(images)?;
         device.board().power_on();
         device.boot()?;
-        let mut recording =
-            Self { phases: Vec::new(), frames: Vec::new(), first_boot: String::new() };
+        let mut recording = Self { phases: Vec::new(), frames: Vec::new() };
         let client = device.client()?;
         recording.phase(Phase::Upload, &device, || device.upload(&client, &images.update))?;
         recording.phase(Phase::Select, &device, || device.select(&client))?;

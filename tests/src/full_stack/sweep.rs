@@ -19,7 +19,7 @@ const REQUEST: u64 = 60 * Ticks::PER_SECOND;
 const CHUNK: usize = 16;
 
 /// Fractions of an operation after which power fails.
-const FRACTIONS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+pub(crate) const FRACTIONS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
 /// A power cut.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,0 +1,3 @@
+//! Update scenarios for ESP32 devices: what is done, where power fails, and what must then hold.
+
+pub mod scenario;

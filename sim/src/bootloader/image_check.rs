@@ -16,8 +16,9 @@ pub trait ImageCheck<F> {
 /// Reads and verifies the whole image every time, as the bootloader does.
 ///
 /// Not modelled: that the RAM segments of an image must not overlap the bootloader's own memory and
-/// must lie in RAM. An image breaks this rule from its build on, on every boot alike, and no power
-/// cut makes it break or keep it.
+/// must lie in RAM, and that bootloaders from ESP-IDF v5.1 on abort after they have loaded an image
+/// that maps no code or no constants. An image breaks these rules from its build on, on every boot
+/// alike, and no power cut makes it break or keep them.
 #[derive(Clone, Debug)]
 pub struct FullCheck {
     /// What the chip and the generation of the bootloader demand of an image.

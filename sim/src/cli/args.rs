@@ -69,6 +69,9 @@ pub(super) struct Explore {
     /// Application image that is offered as an update, may be repeated
     #[arg(long, value_name = "FILE", requires = "image", help_heading = "Device")]
     pub(super) update: Vec<PathBuf>,
+    /// Directory with the firmware images of `just fw`, to explore unless --image names others
+    #[arg(long, value_name = "DIR", help_heading = "Device")]
+    pub(super) family: Option<PathBuf>,
     /// Update code to explore, may be repeated [default: all]
     #[arg(long, value_name = "NAME", value_parser = subject, help_heading = "Device")]
     pub(super) subject: Vec<&'static dyn Subject>,

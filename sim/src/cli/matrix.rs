@@ -9,6 +9,7 @@ use sim::layout::Layout;
 use sim::replay::{FirmwareSource, ReplayError};
 use sim::setup::{FIXTURES, Fixture, Setup, subjects};
 use sim::subject::Subject;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What to explore.
@@ -18,8 +19,8 @@ pub(super) struct Matrix {
     pub(super) setups: Vec<Setup>,
     /// Where the images come from.
     pub(super) sources: Vec<FirmwareSource>,
-    /// All stock layouts and bootloaders, on the images that come with the program, with all faults:
-    /// here it is known what ESP-IDF's update code must show.
+    /// All stock layouts and bootloaders, on images that come with the program or of this project's
+    /// firmware, with all faults: here it is known what ESP-IDF's update code must show.
     pub(super) stock: bool,
 }
 
@@ -65,20 +66,32 @@ impl Matrix {
     }
 }
 
+/// Images of `just fw` that differ in what runs; three, so that an update can be followed by another one
+/// than that before.
+const FAMILY: [&str; 3] = ["v1.0.0.app.bin", "v2.0.0.app.bin", "v2-hanging.app.bin"];
+
 type Images = (ChipId, Vec<Firmware>, Vec<FirmwareSource>);
 
 fn images(args: &Explore) -> Result<Images, ReplayError> {
-    let Some(first) = &args.image else {
+    if let Some(image) = &args.image {
+        return files(image, &args.update);
+    }
+    let Some(directory) = &args.family else {
         let sources = FIXTURES.map(|fixture| FirmwareSource::Builtin(fixture.name.into()));
         let firmware = FIXTURES.iter().map(Fixture::firmware).collect();
         return Ok((ChipId::ESP32C3, firmware, sources.into()));
     };
+    let [first, updates @ ..] = FAMILY.map(|name| directory.join(name));
+    files(&first, &updates)
+}
+
+fn files(first: &Path, updates: &[PathBuf]) -> Result<Images, ReplayError> {
     let image = input::read_image(first)?;
     let chip = input::chip_of(first, &image)?;
     let requirements = Requirements::for_chip(chip);
     let mut firmware = vec![input::verify_image(first, &image, &requirements)?];
     let mut sources = vec![FirmwareSource::file(first, &image)];
-    for path in &args.update {
+    for path in updates {
         let image = input::read_image(path)?;
         firmware.push(input::verify_image(path, &image, &requirements)?);
         sources.push(FirmwareSource::file(path, &image));

@@ -38,6 +38,15 @@ impl Action {
         }
     }
 
+    /// The firmware of an update; of other actions, that in factory or installed first, which nothing but
+    /// a return to factory starts.
+    pub(crate) fn offered(self) -> FirmwareId {
+        match self {
+            Self::Update(firmware) => firmware,
+            _ => 0,
+        }
+    }
+
     /// The shortest action that makes the first `calls` calls of this one.
     pub(super) fn prefix(self, calls: usize) -> Self {
         match (calls, self) {

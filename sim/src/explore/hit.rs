@@ -72,22 +72,23 @@ pub(crate) fn recognise(
     broken: &Broken,
     boot: &Boot,
 ) -> Option<Hazard> {
-    let both_rejected = state.entries.iter().all(SelectEntry::is_invalid)
-        && !state.entries.iter().all(SelectEntry::is_blank_or_bad_crc)
+    let entries = &state.flash.entries;
+    let both_rejected = entries.iter().all(SelectEntry::is_invalid)
+        && !entries.iter().all(SelectEntry::is_blank_or_bad_crc)
         && world.layout.apps().factory().is_none();
     match &broken.what {
         What::NotChosen(_) => return Some(Hazard::H3),
         What::Failed(Call::Confirm | Call::Reject, _) => {
-            let active = otadata::active(&state.entries).is_some();
+            let active = otadata::active(entries).is_some();
             return Some(if active { Hazard::H3 } else { Hazard::H5 });
         }
-        What::Failed(..) | What::Erased { .. } => return None,
+        What::Failed(..) | What::Selected(_) | What::Erased { .. } => return None,
         What::NoBoot(_) | What::Booted(..) => {}
     }
     let selected = boot.selected.and_then(Choice::app);
     let selected_junk =
-        selected.is_some_and(|app| content_of(&state.contents, app) == Content::Junk);
-    let pointed_to = otadata::active(&state.entries).is_some();
+        selected.is_some_and(|app| content_of(&state.flash.contents, app).is_broken());
+    let pointed_to = otadata::active(entries).is_some();
     Some(match hit? {
         _ if both_rejected => Hazard::H5,
         Hit { call: Some(Call::SelectFactory), .. } => Hazard::H8,

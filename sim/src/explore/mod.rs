@@ -6,14 +6,17 @@
 //! cuts and ends when no new state appears: then *any* number of cuts in *any* order was covered.
 
 mod cycle;
+mod genuine;
 mod hazard;
 mod hit;
+mod leftover;
 mod outcome;
 mod plain;
 mod report;
 mod search;
 mod spec;
 mod state;
+mod summary;
 mod wear;
 mod world;
 
@@ -25,6 +28,5 @@ pub use plain::{Check, PlainLimits, PlainReport, plain, plain_nested};
 pub use report::{Counterexample, Finding, Progress, Report};
 pub use search::{Limits, explore};
 pub use spec::{Booted, Broken, Invariant, Spec, Trial, What};
-pub use state::{Content, Contents, State};
-pub(crate) use wear::check_wear;
+pub use state::{Content, Contents, Flash, State};
 pub use world::{AppRun, BootRun, CallRun, World, WorldError};

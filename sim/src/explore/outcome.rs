@@ -1,7 +1,8 @@
 //! What a cut in one flash operation can lead to.
 
 use super::hit;
-use super::state::{Content, Contents};
+use super::leftover::{LeftoverId, Leftovers};
+use super::state::Content;
 use super::world::World;
 use crate::flash::fault::{CrashStates, FaultProfile, Tear, Watch, crash_states};
 use crate::flash::{Digest, Operation, Recorded};
@@ -20,13 +21,22 @@ pub(crate) const DICTIONARY: [u32; 5] = [
     OtaState::ABORTED.0,
 ];
 
+/// What a partition holds, with what an update may go on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Held {
+    /// Nothing of that kind.
+    Content(Content),
+    /// This, which some upload left.
+    Leftover(LeftoverId),
+}
+
 /// What is different after a cut, in the form that a [`State`](super::State) keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Change {
     /// The select entries are these.
     Entries([SelectEntry; 2]),
     /// The application partition of this number holds that.
-    Content(usize, Content),
+    Content(usize, Held),
     /// Nothing that anybody reads.
     Nothing,
 }
@@ -58,6 +68,7 @@ pub(super) struct Cuts<'w> {
     world: &'w World<'w>,
     profile: FaultProfile,
     watched: Vec<Range<u32>>,
+    pub(super) leftovers: Leftovers,
     /// `None` to work them out every time.
     known: Option<HashMap<(Digest, Operation), Rc<Outcomes>>>,
 }
@@ -70,7 +81,8 @@ impl<'w> Cuts<'w> {
             [start..start + 4, start + 24..start + 32]
         };
         let watched = [fields(0), fields(1)].concat();
-        Self { world, profile, watched, known: remember.then(HashMap::new) }
+        let leftovers = Leftovers::default();
+        Self { world, profile, watched, leftovers, known: remember.then(HashMap::new) }
     }
 
     /// The outcomes of a cut in `recorded`.
@@ -111,6 +123,11 @@ impl<'w> Cuts<'w> {
             .find_map(|(index, region)| region.filter(inside).map(|region| (Some(index), region)))
     }
 
+    /// The application partition that an operation lies in, by number.
+    pub(super) fn partition(&self, recorded: &Recorded) -> Option<usize> {
+        self.place(recorded)?.0
+    }
+
     /// Every content that a cut in `recorded` can leave; see [`crash_states`].
     pub(super) fn crash_states<'r>(&self, recorded: &'r Recorded) -> CrashStates<'r> {
         // Of an image only the verdict counts, so its torn contents are represented by a few.
@@ -144,7 +161,7 @@ impl<'w> Cuts<'w> {
                     Change::Entries(self.world.entries(&crash.memory))
                 }
                 Some((Some(index), region)) => {
-                    Change::Content(index, self.world.content(&crash.memory, region))
+                    Change::Content(index, self.leftovers.held(self.world, &crash.memory, region))
                 }
                 None => Change::Nothing,
             };
@@ -153,25 +170,6 @@ impl<'w> Cuts<'w> {
             }
         }
         outcomes
-    }
-}
-
-impl Change {
-    /// The entries and contents after the change.
-    pub(super) fn apply(
-        self,
-        entries: [SelectEntry; 2],
-        contents: &Contents,
-    ) -> ([SelectEntry; 2], Contents) {
-        let mut contents = *contents;
-        match self {
-            Self::Entries(entries) => (entries, contents),
-            Self::Content(index, content) => {
-                contents[index] = content;
-                (entries, contents)
-            }
-            Self::Nothing => (entries, contents),
-        }
     }
 }
 

@@ -10,8 +10,7 @@ use super::hit::{Hit, recognise, torn_state};
 use super::outcome::{Cuts, forged};
 use super::report::Finding;
 use super::spec::{Broken, Invariant, Spec, What};
-use super::state::{Content, State};
-use super::wear::check_wear;
+use super::state::{Content, Flash, State};
 use super::world::{BootRun, World};
 use crate::bootloader::{Boot, FullCheck, ImageCheck};
 use crate::firmware::FirmwareId;
@@ -145,7 +144,7 @@ impl Device {
     fn new(world: &World<'_>) -> Self {
         let state = world.initial();
         Self {
-            memory: world.memory(&state),
+            memory: world.memory(&state.flash),
             spec: state.spec,
             secure_version: state.secure_version,
             bootloader_cut: state.bootloader_cut,
@@ -281,10 +280,7 @@ impl<'w> Plain<'w> {
         let mut device = running.device.clone();
         let run = self.world.act(device.memory.clone(), running.app, action);
         self.report.operations += run.recorded.len() as u64;
-        let offered = match action {
-            Action::Update(firmware) => firmware,
-            _ => 0,
-        };
+        let offered = action.offered();
         for call in &run.calls {
             let spec = device.spec;
             if cut {
@@ -293,7 +289,7 @@ impl<'w> Plain<'w> {
                     self.cut(&device, during, Some(call.call), recorded, next);
                 }
             }
-            if let Some(broken) = check_wear(self.world, call, &run.recorded) {
+            for broken in call.broken(self.world, &run.recorded) {
                 self.broken(&device, &broken, &running.boot);
             }
             device.spec = match &call.result {
@@ -342,8 +338,10 @@ impl<'w> Plain<'w> {
 
     fn broken(&mut self, device: &Device, broken: &Broken, boot: &Boot) {
         let state = State {
-            entries: self.world.raw_entries(&device.memory),
-            contents: self.world.contents(&device.memory),
+            flash: Flash {
+                entries: self.world.raw_entries(&device.memory),
+                contents: self.world.contents(&device.memory),
+            },
             spec: device.spec,
             secure_version: device.secure_version,
             bootloader_cut: device.bootloader_cut,

@@ -1,19 +1,24 @@
 //! The search itself.
 
+mod way;
+
 use super::cycle::{Action, Cut, Cycle, Writer};
 use super::hit::{Hit, recognise};
-use super::outcome::Cuts;
+use super::leftover::Holding;
 use super::report::{Counterexample, Finding, Progress, Report};
 use super::spec::{Broken, Invariant, What};
-use super::state::State;
-use super::wear::check_wear;
-use super::world::{AppRun, BootRun, World};
-use crate::flash::Recorded;
+use super::state::{Content, Flash, State};
+use super::summary::{BootSummary, CallSummary, Runs, Start, Summary};
+use super::world::World;
+use crate::bootloader::NoBoot;
+use crate::firmware::FirmwareId;
 use crate::flash::fault::FaultProfile;
 use crate::subject::Call;
+use ota_core::partition::App;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// What bounds an exploration, and which cuts it tries.
@@ -28,17 +33,17 @@ pub struct Limits {
     /// Most cuts in a sequence; the exploration is incomplete when there could be more. `u32::MAX` for
     /// any number.
     pub max_cuts: u32,
-    /// Whether the outcomes of a cut are remembered, which changes the speed and nothing else.
+    /// Whether runs and the outcomes of cuts are remembered, which changes the speed and nothing else.
     pub remember: bool,
 }
 
-/// Where in a power cycle an operation is.
+/// Where in a power cycle a run is.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     action: Action,
     during: Writer,
-    call: Option<Call>,
-    operation: usize,
+    /// Number of its first operation in this part of the power cycle.
+    first: usize,
 }
 
 #[derive(Debug)]
@@ -47,9 +52,32 @@ struct Node {
     parent: u32,
     /// What led here from the parent.
     cycle: Cycle,
+    /// What a partition of the parent must hold for that, by number.
+    holding: Option<Holding>,
     cuts: u32,
     hit: Option<Hit>,
     expanded: bool,
+}
+
+/// A device whose application has started.
+struct Running {
+    state: State,
+    app: App,
+    firmware: FirmwareId,
+}
+
+/// An update of a slot that holds what another one left.
+#[derive(Clone, Debug)]
+struct Upload {
+    node: u32,
+    place: Place,
+    now: State,
+    start: Start,
+    /// The slot by number, and whose upload was cut.
+    left: (usize, FirmwareId),
+    boot: Rc<BootSummary>,
+    /// It was tried on as many contents of the slot.
+    tried: usize,
 }
 
 /// Explores everything that can happen to the device of `world`.
@@ -62,7 +90,8 @@ pub fn explore(
 ) -> Report {
     let started = Instant::now();
     let mut search = Search::new(world, limits);
-    search.push(None, world.initial(), Cycle { action: Action::Crash, cut: None }, None);
+    let first = Cycle { action: Action::Crash, cut: None };
+    search.push(None, world.initial(), first, None, None);
     let mut stopped = false;
     while !stopped && let Some(id) = search.pop() {
         search.expand(id);
@@ -70,7 +99,8 @@ pub fn explore(
         search.progress.pending = search.progress.states - search.expanded;
         stopped = search.expanded >= limits.max_states || watch(&search.progress).is_break();
     }
-    let complete = search.progress.pending == 0 && !search.cut_short;
+    let tried = search.uploads.iter().all(|upload| search.untried(upload).is_none());
+    let complete = search.progress.pending == 0 && tried && !search.cut_short;
     let mut counterexamples: Vec<_> = search.found.into_values().collect();
     counterexamples.sort_by_key(|example| (example.cuts(), example.cycles.len()));
     Report {
@@ -87,12 +117,13 @@ pub fn explore(
 struct Search<'w> {
     world: &'w World<'w>,
     limits: &'w Limits,
-    cuts: Cuts<'w>,
+    runs: Runs<'w>,
     nodes: Vec<Node>,
     known: HashMap<State, u32>,
     queue: VecDeque<u32>,
     with_one_more_cut: VecDeque<u32>,
     expanded: u64,
+    uploads: Vec<Upload>,
     found: BTreeMap<Finding, Counterexample>,
     progress: Progress,
     update_operations: u64,
@@ -107,12 +138,13 @@ impl<'w> Search<'w> {
         Self {
             world,
             limits,
-            cuts: Cuts::new(world, limits.profile, limits.remember),
+            runs: Runs::new(world, limits.profile, limits.remember),
             nodes: Vec::new(),
             known: HashMap::new(),
             queue: VecDeque::new(),
             with_one_more_cut: VecDeque::new(),
             expanded: 0,
+            uploads: Vec::new(),
             found: BTreeMap::new(),
             progress: Progress::default(),
             update_operations: 0,
@@ -123,7 +155,14 @@ impl<'w> Search<'w> {
     }
 
     /// Adds a state that follows from `parent`, or a way to a known one that has fewer cuts.
-    fn push(&mut self, parent: Option<u32>, state: State, cycle: Cycle, hit: Option<Hit>) {
+    fn push(
+        &mut self,
+        parent: Option<u32>,
+        state: State,
+        cycle: Cycle,
+        hit: Option<Hit>,
+        holding: Option<Holding>,
+    ) {
         let (before, inherited) = match parent.map(|parent| &self.nodes[parent as usize]) {
             Some(node) => (node.cuts, node.hit),
             None => (0, None),
@@ -139,14 +178,14 @@ impl<'w> Search<'w> {
                     return;
                 }
                 node.parent = parent.unwrap_or(id);
-                (node.cycle, node.cuts, node.hit) = (cycle, cuts, hit);
+                (node.cycle, node.holding, node.cuts, node.hit) = (cycle, holding, cuts, hit);
                 id
             }
             Entry::Vacant(vacant) => {
                 let id = self.nodes.len() as u32;
                 vacant.insert(id);
                 let parent = parent.unwrap_or(id);
-                self.nodes.push(Node { state, parent, cycle, cuts, hit, expanded: false });
+                self.nodes.push(Node { state, parent, cycle, holding, cuts, hit, expanded: false });
                 self.progress.states += 1;
                 id
             }
@@ -154,13 +193,25 @@ impl<'w> Search<'w> {
         if cut { self.with_one_more_cut.push_back(id) } else { self.queue.push_back(id) }
     }
 
-    /// The next state to run; all with fewer cuts come first.
+    /// The next state to run; all with fewer cuts come first. When there is none, updates are tried on
+    /// what has been left in slots since.
     fn pop(&mut self) -> Option<u32> {
         loop {
             if self.queue.is_empty() {
                 std::mem::swap(&mut self.queue, &mut self.with_one_more_cut);
             }
-            let id = self.queue.pop_front()?;
+            let Some(id) = self.queue.pop_front() else {
+                let uploads = std::mem::take(&mut self.uploads);
+                let (again, done) =
+                    uploads.into_iter().partition(|upload| self.untried(upload).is_some());
+                self.uploads = done;
+                let again: Vec<_> = again;
+                if again.is_empty() {
+                    return None;
+                }
+                again.into_iter().for_each(|upload| self.upload(upload));
+                continue;
+            };
             let node = &mut self.nodes[id as usize];
             if !std::mem::replace(&mut node.expanded, true) {
                 self.deepest = self.deepest.max(node.cuts);
@@ -172,118 +223,162 @@ impl<'w> Search<'w> {
     /// Runs the power cycles that can follow a state.
     fn expand(&mut self, id: u32) {
         let state = self.nodes[id as usize].state;
-        let memory = self.world.memory(&state);
-        let run = self.world.boot(memory, state.secure_version, false);
+        let boot = self.runs.boot(&state.flash, state.secure_version);
         if self.limits.cut_bootloader {
-            self.cut_bootloader(id, &state, &run);
+            let inside = State { bootloader_cut: true, ..state };
+            let place = Place { action: Action::Crash, during: Writer::Bootloader, first: 0 };
+            self.cut(id, &inside, place, None, &boot.run, None);
         }
-        let Ok(started) = run.boot.outcome else {
-            let reason = run.boot.outcome.err();
-            if let Some(reason) = reason {
+        let (running, broken) = match self.start(&state, &boot) {
+            Ok(started) => started,
+            Err(reason) => {
                 let broken = Broken { invariant: Invariant::Bootable, what: What::NoBoot(reason) };
-                self.broken(id, &state, Action::Crash, broken, &run);
+                self.broken(id, None, &state, Action::Crash, broken, &boot);
+                return;
             }
-            return;
         };
-        let after_boot = State {
-            entries: self.world.entries(&run.memory),
-            secure_version: run.boot.secure_version,
-            ..state
-        };
-        let booted = self.world.booted(&after_boot.contents, started.app, &run.boot);
-        let (spec, broken) = state.spec.booted(booted);
         if let Some(broken) = broken {
-            self.broken(id, &state, Action::Crash, broken, &run);
+            self.broken(id, None, &state, Action::Crash, broken, &boot);
         }
-        let Some(firmware) = booted.firmware else { return };
-        let running = State { spec, ..after_boot };
-        self.push(Some(id), running, Cycle { action: Action::Crash, cut: None }, None);
-        for action in self.world.actions(&spec, started.app, firmware) {
-            let app_run = self.world.act(run.memory.clone(), started.app, action);
-            self.follow(id, &running, action, &app_run, &run);
-        }
-    }
-
-    fn cut_bootloader(&mut self, id: u32, state: &State, run: &BootRun) {
-        for (operation, recorded) in run.recorded.iter().enumerate() {
-            let expected = State {
-                entries: self.world.entries(&recorded.before),
-                bootloader_cut: true,
-                ..*state
-            };
-            let during = Writer::Bootloader;
-            let place = Place { action: Action::Crash, during, call: None, operation };
-            self.cut(id, &expected, place, recorded);
+        let Some(running) = running else { return };
+        let crash = Cycle { action: Action::Crash, cut: None };
+        self.push(Some(id), running.state, crash, None, None);
+        for action in self.world.actions(&running.state.spec, running.app, running.firmware) {
+            self.follow(id, &running, action, &boot);
         }
     }
 
-    /// Everything that can follow from what the application did: a cut at any operation, or a reset
+    /// The application that a boot starts, and what was wrong with that; none for an unknown image.
+    fn start(
+        &self,
+        state: &State,
+        boot: &BootSummary,
+    ) -> Result<(Option<Running>, Option<Broken>), NoBoot> {
+        let started = boot.boot.outcome?;
+        let flash = boot.run.end.with_unwritten(&state.flash, None);
+        let booted = self.world.booted(&flash.contents, started.app, &boot.boot);
+        let (spec, broken) = state.spec.booted(booted);
+        let secure_version = boot.boot.secure_version;
+        let running = booted.firmware.map(|firmware| Running {
+            state: State { flash, spec, secure_version, ..*state },
+            app: started.app,
+            firmware,
+        });
+        Ok((running, broken))
+    }
+
+    /// Everything that can follow from what the application does: a cut at any operation, or a reset
     /// after any call.
-    fn follow(&mut self, id: u32, state: &State, action: Action, app_run: &AppRun, boot: &BootRun) {
-        let offered = match action {
-            Action::Update(firmware) => firmware,
-            _ => 0,
-        };
-        let mut now = *state;
-        for (index, call) in app_run.calls.iter().enumerate() {
+    fn follow(&mut self, id: u32, running: &Running, action: Action, boot: &Rc<BootSummary>) {
+        let mut now = running.state;
+        let mut first = 0;
+        for (index, &call) in action.calls().iter().enumerate() {
             let action = action.prefix(index + 1);
-            let spec = now.spec;
-            for operation in call.operations.clone() {
-                let recorded = &app_run.recorded[operation];
-                let inside = State { spec: spec.during(call.call, offered), ..now };
-                let during = Writer::Application;
-                let place = Place { action, during, call: Some(call.call), operation };
-                self.cut(id, &inside, place, recorded);
-                // While a slot is being written, every outcome says itself what the slot holds.
-                let next = app_run.recorded[..call.operations.end].get(operation + 1);
-                if next.is_none_or(|next| !self.world.same_slot(next, recorded)) {
-                    now = self.world.after(&now, recorded);
-                }
+            let place = Place { action, during: Writer::Application, first };
+            let start = Start::new(&now, running.app, call, action);
+            let summary = self.runs.call(&start);
+            if let Some(left) = left_before(&now.flash, call, &summary) {
+                let boot = boot.clone();
+                return self.upload(Upload { node: id, place, now, start, left, boot, tried: 0 });
             }
-            if let Some(broken) = check_wear(self.world, call, &app_run.recorded) {
-                self.broken(id, &now, action, broken, boot);
+            match self.called(id, place, &now, &start, &summary, boot) {
+                Some(next) => now = next,
+                None => return,
             }
-            now.spec = match &call.result {
-                Ok(()) => spec.after(call.call, offered),
-                Err(message) => {
-                    self.broken(id, &now, action, Broken::failed(call.call, message), boot);
-                    spec.during(call.call, offered)
-                }
-            };
-            if call.call == Call::Update && call.result.is_ok() && self.update_operations == 0 {
-                self.update_operations = call.operations.len() as u64;
-            }
-            now.bootloader_cut &= !call.confirmed();
-            self.push(Some(id), now, Cycle { action, cut: None }, None);
+            first += summary.run.operations;
         }
     }
 
-    /// Adds everything that a cut in one operation can lead to.
-    fn cut(&mut self, id: u32, expected: &State, place: Place, recorded: &Recorded) {
+    /// Tries an update on all that was left in its slot, and was not tried yet.
+    fn upload(&mut self, mut upload: Upload) {
+        while let Some(holding) = self.untried(&upload) {
+            let start = Start { holding: Some(holding), ..upload.start };
+            let summary = self.runs.call(&start);
+            let Upload { node, place, now, boot, .. } = &upload;
+            self.called(*node, *place, now, &start, &summary, boot);
+            upload.tried += 1;
+        }
+        self.uploads.push(upload);
+    }
+
+    fn untried(&self, upload: &Upload) -> Option<Holding> {
+        let (partition, image) = upload.left;
+        self.runs.leftovers().get(partition, image, upload.tried)
+    }
+
+    /// Everything that can follow from a call; the state after it, if it succeeds.
+    fn called(
+        &mut self,
+        id: u32,
+        place: Place,
+        now: &State,
+        start: &Start,
+        summary: &CallSummary,
+        boot: &BootSummary,
+    ) -> Option<State> {
+        let (call, offered, holding) = (start.call, place.action.offered(), start.holding);
+        let inside = State { spec: now.spec.during(call, offered), ..*now };
+        self.cut(id, &inside, place, holding, &summary.run, summary.written);
+        let success = summary.result.is_ok();
+        let after = State {
+            flash: summary.run.end.with_unwritten(&now.flash, summary.written),
+            spec: if success { now.spec.after(call, offered) } else { inside.spec },
+            bootloader_cut: now.bootloader_cut && !(success && call == Call::Confirm),
+            ..*now
+        };
+        let failed = summary.result.as_ref().err().map(|message| Broken::failed(call, message));
+        for broken in summary.broken.iter().cloned().chain(failed) {
+            let state = State { spec: now.spec, bootloader_cut: now.bootloader_cut, ..after };
+            self.broken(id, holding, &state, place.action, broken, boot);
+        }
+        if call == Call::Update && success && self.update_operations == 0 {
+            self.update_operations = summary.run.operations as u64;
+        }
+        let cycle = Cycle { action: place.action, cut: None };
+        self.push(Some(id), after, cycle, None, holding);
+        success.then_some(after)
+    }
+
+    /// Adds everything that a cut in a run can lead to.
+    fn cut(
+        &mut self,
+        id: u32,
+        inside: &State,
+        place: Place,
+        holding: Option<Holding>,
+        run: &Summary,
+        written: Option<usize>,
+    ) {
         if self.nodes[id as usize].cuts >= self.limits.max_cuts {
-            self.cut_short = true;
+            self.cut_short |= run.operations > 0;
             return;
         }
-        let outcomes = self.cuts.outcomes(recorded);
-        self.progress.cut_points += 1;
-        self.progress.torn += outcomes.torn;
-        self.sampled |= outcomes.sampled;
-        let hit = Hit::new(self.world, place.call, recorded, false);
-        for outcome in &outcomes.distinct {
-            let (entries, contents) = outcome.change.apply(expected.entries, &expected.contents);
-            let state = State { entries, contents, ..*expected };
-            let hit = hit.with_torn_state(outcome.torn_state);
+        self.progress.cut_points += run.operations as u64;
+        self.progress.torn += run.torn;
+        self.sampled |= run.sampled;
+        for crash in &run.crashes {
+            let flash = crash.flash.with_unwritten(&inside.flash, written);
+            let state = State { flash, ..*inside };
             let cut = Cut {
                 during: place.during,
-                operation: place.operation as u32,
-                tear: outcome.tear.clone(),
+                operation: (place.first + crash.operation) as u32,
+                tear: crash.tear.clone(),
             };
-            self.push(Some(id), state, Cycle { action: place.action, cut: Some(cut) }, Some(hit));
+            let cycle = Cycle { action: place.action, cut: Some(cut) };
+            self.push(Some(id), state, cycle, Some(crash.hit), holding);
         }
     }
 
     /// Keeps the first counterexample of each kind; the search order makes it the shortest.
-    fn broken(&mut self, id: u32, state: &State, action: Action, broken: Broken, boot: &BootRun) {
+    fn broken(
+        &mut self,
+        id: u32,
+        holding: Option<Holding>,
+        state: &State,
+        action: Action,
+        broken: Broken,
+        boot: &BootSummary,
+    ) {
         let during = if state.bootloader_cut { Writer::Bootloader } else { Writer::Application };
         let hit = self.nodes[id as usize].hit;
         let hazard = recognise(self.world, state, hit, &broken, &boot.boot);
@@ -291,13 +386,18 @@ impl<'w> Search<'w> {
         if self.found.contains_key(&finding) {
             return;
         }
-        let mut cycles = vec![Cycle { action, cut: None }];
-        let mut at = id;
-        while self.nodes[at as usize].parent != at {
-            cycles.push(self.nodes[at as usize].cycle.clone());
-            at = self.nodes[at as usize].parent;
-        }
-        cycles.reverse();
+        let mut cycles = self.way(id, holding);
+        cycles.push(Cycle { action, cut: None });
         self.found.insert(finding, Counterexample { finding, what: broken.what, cycles });
+    }
+}
+
+/// Whether a call on `flash` is an update of a slot that holds what another one left: which slot, and
+/// whose upload.
+fn left_before(flash: &Flash, call: Call, summary: &CallSummary) -> Option<(usize, FirmwareId)> {
+    let partition = summary.written.filter(|_| call == Call::Update)?;
+    match flash.contents[partition] {
+        Content::Partial(image) => Some((partition, image)),
+        _ => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::firmware::FirmwareId;
 use crate::subject::Call;
+use ota_core::partition::Slot;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -15,6 +16,8 @@ pub enum Invariant {
     Atomic,
     /// After a successful update the new firmware boots next; what was confirmed stays.
     Durable,
+    /// What an update selects is, byte for byte, an image that was offered.
+    Genuine,
     /// The device can take another update without outside help.
     Updatable,
     /// An image that does not confirm itself runs at most once, then the last confirmed one runs.
@@ -29,6 +32,7 @@ impl fmt::Display for Invariant {
             Self::Bootable => "bootable",
             Self::Atomic => "atomic",
             Self::Durable => "durable",
+            Self::Genuine => "genuine",
             Self::Updatable => "updatable",
             Self::Rollback => "rollback",
             Self::BoundedWear => "bounded wear",
@@ -106,6 +110,8 @@ pub enum What {
     NotChosen(FirmwareId),
     /// A call failed.
     Failed(Call, String),
+    /// An update selected this slot, which holds something else than an image that was offered.
+    Selected(Slot),
     /// A call erased a sector too often.
     Erased {
         /// The call.

@@ -10,7 +10,8 @@
 //!   told apart.
 //! - **A partition that holds no image that verifies** counts as full of zeros. The bootloader only
 //!   learns that it does not verify. Update code erases before it programs; on zeros, code that did not
-//!   would fail.
+//!   would fail. Only of update code that goes on with what an interrupted upload left more is kept:
+//!   whose upload it was. What exactly is left, `leftover.rs` deals with.
 //! - **Wear** is checked for each call and not part of the state.
 //!
 //! States are compared field by field, not by a digest. Partition contents are identified by the
@@ -29,8 +30,11 @@ use ota_core::partition::{Region, Slot};
 pub enum Content {
     /// There is no such partition.
     Absent,
-    /// Nothing that verifies.
+    /// Nothing that verifies, and nothing to go on with.
     Junk,
+    /// What a cut left of an upload of this firmware, to a slot whose update code goes on with it: any of
+    /// the contents that cuts in such uploads leave there.
+    Partial(FirmwareId),
     /// Something that verifies and is none of the images.
     Unknown,
     /// This firmware.
@@ -40,19 +44,61 @@ pub enum Content {
 /// What the application partitions hold: factory, then the slots.
 pub type Contents = [Content; 1 + Slot::MAX];
 
-/// A class of devices that behave alike; see the module.
+/// Flash contents that behave alike; see the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct State {
+pub struct Flash {
     /// The select entries.
     pub entries: [SelectEntry; 2],
     /// The application partitions.
     pub contents: Contents,
+}
+
+/// A class of devices that behave alike; see the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    /// What flash holds.
+    pub flash: Flash,
     /// What the application's side expects.
     pub spec: Spec,
     /// Security version in eFuse.
     pub secure_version: u32,
     /// Power has failed during a write of the bootloader, and no image has been confirmed since.
     pub bootloader_cut: bool,
+}
+
+impl Content {
+    /// Whether nothing there verifies.
+    pub(super) fn is_broken(self) -> bool {
+        matches!(self, Self::Junk | Self::Partial(_))
+    }
+}
+
+impl Flash {
+    /// The same with zeros in place of what uploads left, for all that do not go on with it.
+    pub(super) fn without_partial(mut self) -> Self {
+        for content in &mut self.contents {
+            if let Content::Partial(_) = content {
+                *content = Content::Junk;
+            }
+        }
+        self
+    }
+
+    /// The same for a device on which the partitions held what they held `before`; only one was
+    /// `written`.
+    pub(super) fn with_unwritten(self, before: &Self, written: Option<usize>) -> Self {
+        let mut contents = before.contents;
+        if let Some(written) = written {
+            contents[written] = self.contents[written];
+        }
+        Self { contents, ..self }
+    }
+
+    /// The same, but for one partition.
+    pub(super) fn with(mut self, partition: usize, content: Content) -> Self {
+        self.contents[partition] = content;
+        self
+    }
 }
 
 impl World<'_> {
@@ -69,8 +115,7 @@ impl World<'_> {
             _ => None,
         });
         State {
-            entries: self.entries(&memory),
-            contents,
+            flash: Flash { entries: self.entries(&memory), contents },
             spec: Spec::new(installed.unwrap_or(0)),
             secure_version: 0,
             bootloader_cut: false,
@@ -104,16 +149,16 @@ impl World<'_> {
         contents
     }
 
-    /// The state after an operation, as far as it changes flash contents.
-    pub(super) fn after(&self, state: &State, recorded: &Recorded) -> State {
-        let mut state = State { entries: self.entries(&recorded.after), ..*state };
+    /// The application partitions that an operation changes, with their numbers.
+    pub(super) fn touched(
+        &self,
+        recorded: &Recorded,
+    ) -> impl Iterator<Item = (usize, Region)> + '_ {
         let place = self.range(recorded);
-        for (content, region) in state.contents.iter_mut().zip(self.partitions()) {
-            if let Some(region) = region.filter(|region| region.overlaps(place)) {
-                *content = self.content(&recorded.after, region);
-            }
-        }
-        state
+        let partitions = self.partitions().enumerate();
+        partitions.filter_map(move |(index, region)| {
+            Some((index, region.filter(|region| region.overlaps(place))?))
+        })
     }
 
     /// Whether both operations lie in one application partition.
@@ -130,11 +175,11 @@ impl World<'_> {
         Region { offset: range.start, size: range.end - range.start }
     }
 
-    /// Flash contents that a state stands for.
-    pub fn memory(&self, state: &State) -> Memory {
-        let mut memory = self.memory_with(&state.contents);
+    /// The flash contents that stand for all that are alike.
+    pub fn memory(&self, flash: &Flash) -> Memory {
+        let mut memory = self.memory_with(&flash.contents);
         let offset = self.layout.apps().otadata().offset;
-        for (index, entry) in (0..).zip(&state.entries) {
+        for (index, entry) in (0..).zip(&flash.entries) {
             memory.set(offset + index * otadata::SECTOR_SIZE, &entry.emit());
         }
         memory
@@ -152,7 +197,7 @@ impl World<'_> {
                 Content::Firmware(id) => {
                     memory.set(region.offset, &self.firmware[usize::from(*id)].bytes);
                 }
-                Content::Junk | Content::Unknown => {
+                Content::Junk | Content::Partial(_) | Content::Unknown => {
                     memory.set(region.offset, &vec![0; self.dirty_size(region)]);
                 }
                 Content::Absent => {}
@@ -163,7 +208,7 @@ impl World<'_> {
     }
 
     /// How much of a partition without an image is zeros: as much as any image covers.
-    fn dirty_size(&self, region: Region) -> usize {
+    pub(super) fn dirty_size(&self, region: Region) -> usize {
         let longest = self.firmware.iter().map(|firmware| firmware.bytes.len()).max().unwrap_or(0);
         longest.next_multiple_of(SECTOR_SIZE).min(region.size as usize)
     }

@@ -1,8 +1,9 @@
 //! How often a call may erase a sector.
 
 use super::spec::{Broken, Invariant, What};
-use super::world::{CallRun, World};
-use crate::flash::{OperationKind, Recorded, SECTOR_SIZE};
+use super::world::World;
+use crate::flash::{Operation, OperationKind, SECTOR_SIZE};
+use crate::subject::Call;
 use ota_core::partition::Region;
 use std::collections::BTreeMap;
 
@@ -10,28 +11,29 @@ use std::collections::BTreeMap;
 const OTADATA_ERASES: u32 = 3;
 /// Erases of one sector of a slot that one call may cost.
 const SLOT_ERASES: u32 = 1;
+/// The same for update code that goes on with an upload and may have to start over.
+const SLOT_ERASES_RESUMING: u32 = 2;
 
-/// The first sector that `call` erased more often than is promised. `recorded` are the operations of
-/// the application in this power cycle.
-pub(crate) fn check_wear(
+/// The first sector that the `operations` of `call` erased more often than is promised.
+pub(crate) fn check_wear<'r>(
     world: &World<'_>,
-    call: &CallRun,
-    recorded: &[Recorded],
+    call: Call,
+    operations: impl IntoIterator<Item = &'r Operation>,
 ) -> Option<Broken> {
     let mut erases: BTreeMap<u32, u32> = BTreeMap::new();
-    for recorded in &recorded[call.operations.clone()] {
-        if let OperationKind::Erase(_) = recorded.operation.kind {
-            let range = recorded.operation.range(world.part.capacity);
-            for sector in range.step_by(SECTOR_SIZE) {
+    for operation in operations {
+        if let OperationKind::Erase(_) = operation.kind {
+            for sector in operation.range(world.part.capacity).step_by(SECTOR_SIZE) {
                 *erases.entry(sector).or_default() += 1;
             }
         }
     }
+    let slot_erases = if world.subject.resumes() { SLOT_ERASES_RESUMING } else { SLOT_ERASES };
     let otadata = world.layout.apps().otadata();
     erases.into_iter().find_map(|(offset, times)| {
         let is_otadata = otadata.overlaps(Region { offset, size: 1 });
-        let promised = if is_otadata { OTADATA_ERASES } else { SLOT_ERASES };
-        let what = What::Erased { call: call.call, offset, times, promised };
+        let promised = if is_otadata { OTADATA_ERASES } else { slot_erases };
+        let what = What::Erased { call, offset, times, promised };
         (times > promised).then_some(Broken { invariant: Invariant::BoundedWear, what })
     })
 }

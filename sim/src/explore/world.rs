@@ -1,20 +1,24 @@
 //! What stays the same during an exploration, and how one power cycle runs in it.
 
 use super::cycle::Action;
+use super::genuine::{Selection, check_selections};
 use super::hit::content_of;
-use super::spec::{Booted, Spec, Trial};
+use super::leftover::sectors_of;
+use super::spec::{Booted, Broken, Spec, Trial};
 use super::state::{Content, Contents};
+use super::wear::check_wear;
 use crate::bootloader::{Boot, BootInput, Bootloader, Choice, Event, FullCheck, ImageCheck};
 use crate::firmware::{Firmware, FirmwareId};
-use crate::flash::{Chip, Digest, Driver, FlashError, Memory, Part, Recorded};
+use crate::flash::{Chip, Digest, Driver, FlashError, Memory, Part, Recorded, SECTOR_SIZE, Sector};
 use crate::layout::{Layout, TABLE_OFFSET};
-use crate::subject::{Call, Device, Failure, Subject};
-use ota_core::image::{self, ImageInfo, Requirements};
+use crate::subject::{Call, Device, Failure, Observer, Subject, Unobserved};
+use ota_core::image::{self, Header, ImageInfo, Requirements};
 use ota_core::partition::{App, Region};
 use ota_core::table::BootTable;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A device, its firmware images and the update code on it.
 #[derive(Debug)]
@@ -39,6 +43,7 @@ pub struct World<'a> {
     verdicts: Verdicts,
     identified: RefCell<HashMap<(u32, Digest), Content>>,
     pub(super) shipped: RefCell<HashMap<Contents, Memory>>,
+    sectors: Vec<Vec<Arc<Sector>>>,
 }
 
 /// Why a device cannot be explored.
@@ -99,6 +104,19 @@ fn offers(firmware: &[Firmware], has_factory: bool) -> Vec<FirmwareId> {
 }
 
 impl CallRun {
+    /// The invariants that the call broke, whatever is expected. `recorded` are the operations of the
+    /// application in this power cycle.
+    pub(crate) fn broken(&self, world: &World<'_>, recorded: &[Recorded]) -> Vec<Broken> {
+        let recorded = &recorded[self.operations.clone()];
+        let wear = check_wear(world, self.call, recorded.iter().map(|done| &done.operation));
+        let first = recorded.first().filter(|_| self.call == Call::Update);
+        let selection = first.and_then(|first| {
+            let selections = recorded.iter().filter_map(|done| Selection::after(world, done));
+            check_selections(&world.raw_entries(&first.before), selections)
+        });
+        wear.into_iter().chain(selection).collect()
+    }
+
     /// Whether the running image was confirmed.
     pub(crate) fn confirmed(&self) -> bool {
         self.call == Call::Confirm && self.result.is_ok()
@@ -148,6 +166,7 @@ impl<'a> World<'a> {
         let chip_size = bootloader.generation.chip_size(bootloader.spi_size);
         let table = BootTable::load(&mut chip, TABLE_OFFSET, chip_size, bootloader.generation)
             .map_err(|error| WorldError::Table(error.to_string()))?;
+        let sectors = offers.iter().map(|&id| sectors_of(&firmware[usize::from(id)])).collect();
         let verdicts = Verdicts::new(Requirements { strict: false, ..requirements });
         Ok(Self {
             layout,
@@ -161,13 +180,26 @@ impl<'a> World<'a> {
             verdicts,
             identified: RefCell::default(),
             shipped: RefCell::default(),
+            sectors,
         })
     }
 
     /// The firmware that is offered to a device that runs `running`: the next update in turn.
     pub fn offered(&self, running: FirmwareId) -> FirmwareId {
-        let next = self.offers.iter().position(|&id| id == running).map_or(0, |at| at + 1);
-        self.offers[next % self.offers.len()]
+        self.in_turn(running)[0]
+    }
+
+    /// All firmware that may be offered to a device that runs `running`, the next in turn first.
+    fn in_turn(&self, running: FirmwareId) -> Vec<FirmwareId> {
+        let at = self.offers.iter().position(|&id| id == running);
+        let (before, after) = self.offers.split_at(at.map_or(0, |at| at + 1));
+        let turn = after.iter().chain(before).copied();
+        turn.filter(|&id| id != running).collect()
+    }
+
+    /// The images that are offered as updates, as they stand on flash.
+    pub(super) fn offered_sectors(&self) -> impl Iterator<Item = &[Arc<Sector>]> {
+        self.sectors.iter().map(Vec::as_slice)
     }
 
     /// The application partitions in the order of [`Contents`].
@@ -176,9 +208,14 @@ impl<'a> World<'a> {
         std::iter::once(apps.factory()).chain(apps.slots().iter().copied().map(Some))
     }
 
-    /// What an application that booted may do, apart from crashing.
+    /// What an application that booted may do, apart from crashing. Where an update may go on with what
+    /// another one left, it need not be the next in turn.
     pub(super) fn actions(&self, spec: &Spec, running: App, firmware: FirmwareId) -> Vec<Action> {
-        let mut actions = vec![Action::Update(self.offered(firmware))];
+        let mut offers = self.in_turn(firmware);
+        if !self.subject.resumes() {
+            offers.truncate(1);
+        }
+        let mut actions: Vec<_> = offers.into_iter().map(Action::Update).collect();
         if matches!(spec.trial, Trial::Running(_)) {
             actions.push(Action::Reject);
         } else if running != App::Factory && self.layout.apps().factory().is_some() {
@@ -199,24 +236,42 @@ impl<'a> World<'a> {
     }
 
     fn identify(&self, memory: &Memory, region: Region) -> Content {
-        let chip = || Chip::with_memory(self.part, memory.clone());
-        let Some(info) = self.verdicts.verdict(memory, region, chip) else {
-            return Content::Junk;
-        };
-        let same = |firmware: &Firmware| {
-            firmware.info.len == info.len
-                && firmware.info.digest == info.digest
-                && memory.to_vec(region.offset..region.offset + info.len) == *firmware.bytes
-        };
         // Where an image stands twice in the list, the first is the one in factory.
+        let mut ids = 0..self.firmware.len();
         let found = match self.layout.apps().factory() == Some(region) {
-            true => self.firmware.iter().position(same),
-            false => self.firmware.iter().rposition(same),
+            true => ids.find(|&id| self.holds(memory, region, id)),
+            false => ids.rfind(|&id| self.holds(memory, region, id)),
         };
-        match found {
-            Some(id) => Content::Firmware(id as FirmwareId),
-            None => Content::Unknown,
+        if found.is_none() && self.hash_protects(memory, region) {
+            return Content::Junk;
         }
+        let chip = || Chip::with_memory(self.part, memory.clone());
+        match (self.verdicts.verdict(memory, region, chip), found) {
+            (None, _) => Content::Junk,
+            (Some(_), Some(id)) => Content::Firmware(id as FirmwareId),
+            (Some(_), None) => Content::Unknown,
+        }
+    }
+
+    /// Whether a partition holds a firmware byte for byte.
+    fn holds(&self, memory: &Memory, region: Region, id: usize) -> bool {
+        let bytes = &self.firmware[id].bytes;
+        let first = region.offset / SECTOR_SIZE as u32;
+        // Most contents are those of an upload that is not complete: the end tells soonest.
+        let mut sectors = bytes.chunks(SECTOR_SIZE).enumerate().rev();
+        bytes.len() <= region.size as usize
+            && sectors.all(|(index, bytes)| {
+                memory.sector(first + index as u32).bytes().starts_with(bytes)
+            })
+    }
+
+    /// Whether contents that are none of the images cannot verify: their header says that they end with a
+    /// SHA-256. All that is ever written to a partition is torn parts of the images, so to match it they
+    /// would have to collide with it. The explorer takes it that they do not, and verifies in full only
+    /// what has a header without a hash.
+    fn hash_protects(&self, memory: &Memory, region: Region) -> bool {
+        let bytes = memory.sector(region.offset / SECTOR_SIZE as u32).bytes();
+        bytes.first_chunk().and_then(Header::parse).is_none_or(|header| header.hash_appended != 0)
     }
 
     /// Runs the bootloader on `memory` and records its flash operations. Its verdicts on images are
@@ -315,32 +370,62 @@ impl<'a> World<'a> {
     pub(crate) fn act_on(&self, chip: &mut Chip, running: App, action: Action) -> Vec<CallRun> {
         let mut calls: Vec<CallRun> = Vec::new();
         for &call in action.calls() {
-            let start = chip.operations() as usize;
-            let device = Device {
-                chip: &mut *chip,
-                layout: self.layout,
-                requirements: &self.requirements,
-                running,
-                rollback: self.bootloader.rollback,
-            };
-            let result = match (call, action) {
-                (Call::Startup, _) => self.subject.startup(device),
-                (Call::Confirm, _) => self.subject.confirm(device),
-                (Call::Reject, _) => self.subject.reject(device),
-                (Call::Update, Action::Update(id)) => {
-                    self.subject.update(device, &self.firmware[usize::from(id)].bytes)
-                }
-                (Call::Update, _) => Ok(()),
-                (Call::SelectFactory, _) => self.subject.select_factory(device),
-            };
-            let failed = result.is_err();
-            let operations = start..chip.operations() as usize;
-            calls.push(CallRun { call, result, operations, memory: chip.memory().clone() });
+            let run = self.call_on(chip, running, call, action.offered(), &mut Unobserved);
+            let failed = run.result.is_err();
+            calls.push(run);
             if failed {
                 break;
             }
         }
         calls
+    }
+
+    /// Runs one call and records its flash operations, and which partitions it accessed, one bit each.
+    /// Where the observer stops it, the result says nothing.
+    pub(super) fn call(
+        &self,
+        memory: Memory,
+        running: App,
+        call: Call,
+        offered: FirmwareId,
+        observer: &mut dyn Observer,
+    ) -> (CallRun, Vec<Recorded>, u32) {
+        let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::PAGES);
+        chip.record();
+        let run = self.call_on(&mut chip, running, call, offered, observer);
+        let bit = |region: Region| chip.accessed(region.offset..region.offset + region.size);
+        let partitions = self.partitions().enumerate();
+        let accessed = partitions.filter(|(_, region)| region.is_some_and(bit));
+        let accessed = accessed.fold(0, |all, (index, _)| all | 1 << index);
+        (run, chip.take_recording(), accessed)
+    }
+
+    fn call_on(
+        &self,
+        chip: &mut Chip,
+        running: App,
+        call: Call,
+        offered: FirmwareId,
+        observer: &mut dyn Observer,
+    ) -> CallRun {
+        let start = chip.operations() as usize;
+        let device = Device {
+            chip: &mut *chip,
+            layout: self.layout,
+            requirements: &self.requirements,
+            running,
+            rollback: self.bootloader.rollback,
+            observer,
+        };
+        let result = match call {
+            Call::Startup => self.subject.startup(device),
+            Call::Confirm => self.subject.confirm(device),
+            Call::Reject => self.subject.reject(device),
+            Call::Update => self.subject.update(device, &self.firmware[usize::from(offered)].bytes),
+            Call::SelectFactory => self.subject.select_factory(device),
+        };
+        let operations = start..chip.operations() as usize;
+        CallRun { call, result, operations, memory: chip.memory().clone() }
     }
 }
 

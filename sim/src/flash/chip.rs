@@ -3,8 +3,8 @@
 use std::{ops::Range, time::Duration};
 
 use super::{
-    CutPlan, Driver, EraseSize, FlashError, LogEntry, Memory, Operation, OperationKind, PAGE_SIZE,
-    Part, SECTOR_SIZE,
+    BLOCK_SIZE, CutPlan, Driver, EraseSize, FlashError, LogEntry, Memory, Operation, OperationKind,
+    PAGE_SIZE, Part, SECTOR_SIZE,
     fault::{Fault, FaultInjector, Tear},
     memory::sectors,
     noise::Noise,
@@ -87,6 +87,8 @@ pub struct Chip {
     protected: Option<Range<u32>>,
     faults: Option<FaultInjector>,
     operations: u64,
+    /// Blocks of 64 KiB that were read, programmed or erased, one bit each.
+    accessed: [u64; ACCESS_WORDS],
     pub(super) counters: Counters,
     log: Option<Vec<LogEntry>>,
     recording: Option<Vec<Recorded>>,
@@ -119,6 +121,7 @@ impl Chip {
             protected: None,
             faults: None,
             operations: 0,
+            accessed: [0; ACCESS_WORDS],
             counters: Counters::default(),
             log: None,
             recording: None,
@@ -191,6 +194,13 @@ impl Chip {
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.operations
+    }
+
+    /// Whether anything was read, programmed or erased in the 64 KiB blocks that a range touches since
+    /// the chip was made.
+    #[must_use]
+    pub(crate) fn accessed(&self, range: Range<u32>) -> bool {
+        access_bits(&range).any(|(word, bit)| self.accessed[word] & bit != 0)
     }
 
     /// Totals since the chip was made.
@@ -290,6 +300,7 @@ impl Chip {
         if self.faults.as_mut().is_some_and(|faults| faults.read(number)) {
             return Err(FlashError::ReadFault { address });
         }
+        access_bits(&range).for_each(|(word, bit)| self.accessed[word] |= bit);
         self.memory.read(address, bytes);
         if self.memory.has_conditions() {
             self.shake(range, bytes);
@@ -381,6 +392,7 @@ impl Chip {
     /// mode refuses.
     fn start(&mut self, operation: Operation, lossy: Option<usize>) -> Result<(), FlashError> {
         let range = operation.range(self.part.capacity);
+        access_bits(&range).for_each(|(word, bit)| self.accessed[word] |= bit);
         let address = range.start;
         if !self.write_enabled {
             return Err(FlashError::WriteDisabled);
@@ -516,6 +528,18 @@ impl Chip {
             .map(|end| address..end)
             .ok_or(FlashError::OutOfBounds)
     }
+}
+
+/// Words of [`Chip::accessed`]: enough for 16 MiB. All that lies behind shares the last bit.
+const ACCESS_WORDS: usize = 4;
+
+/// The bits of [`Chip::accessed`] that stand for a range.
+fn access_bits(range: &Range<u32>) -> impl Iterator<Item = (usize, u64)> + use<> {
+    let block = BLOCK_SIZE as u32;
+    (range.start / block..range.end.div_ceil(block)).map(|block| {
+        let block = (block as usize).min(64 * ACCESS_WORDS - 1);
+        (block / 64, 1 << (block % 64))
+    })
 }
 
 fn overlap(a: &Range<u32>, b: &Range<u32>) -> bool {

@@ -221,7 +221,7 @@ impl Memory {
     }
 
     /// Puts another sector in place, sharing it.
-    pub(super) fn replace(&mut self, index: u32, sector: Arc<Sector>) {
+    pub(crate) fn replace(&mut self, index: u32, sector: Arc<Sector>) {
         let (old, new) = (self.sector(index).condition().is_some(), sector.condition().is_some());
         self.conditioned = self.conditioned + u32::from(new) - u32::from(old);
         let block = self.block_mut(index as usize / FANOUT);

@@ -89,7 +89,7 @@ impl<'w> Walk<'w> {
         Self {
             world,
             seed,
-            memory: world.memory(&state),
+            memory: world.memory(&state.flash),
             spec: state.spec,
             secure_version: state.secure_version,
             doubt: false,

@@ -5,8 +5,8 @@
 
 use super::error::ReplayError;
 use crate::explore::{
-    Action, AppRun, BootRun, Broken, Cycle, Finding, Hit, Invariant, Spec, State, What, World,
-    Writer, check_wear, recognise, torn_state,
+    Action, AppRun, BootRun, Broken, Cycle, Finding, Flash, Hit, Invariant, Spec, State, What,
+    World, Writer, recognise, torn_state,
 };
 use crate::firmware::FirmwareId;
 use crate::flash::{Memory, Recorded};
@@ -71,7 +71,7 @@ impl Trace {
     pub(super) fn run(world: &World<'_>, cycles: &[Cycle]) -> Result<Self, ReplayError> {
         let initial = world.initial();
         let mut device = Device {
-            memory: world.memory(&initial),
+            memory: world.memory(&initial.flash),
             spec: initial.spec,
             secure_version: initial.secure_version,
             bootloader_cut: initial.bootloader_cut,
@@ -95,8 +95,10 @@ impl Trace {
 impl Device {
     fn state(&self, world: &World<'_>) -> State {
         State {
-            entries: world.entries(&self.memory),
-            contents: world.contents(&self.memory),
+            flash: Flash {
+                entries: world.entries(&self.memory),
+                contents: world.contents(&self.memory),
+            },
             spec: self.spec,
             secure_version: self.secure_version,
             bootloader_cut: self.bootloader_cut,
@@ -155,7 +157,7 @@ impl Device {
                 return Ok(());
             }
         };
-        let booted = world.booted(&next.state(world).contents, started.app, &boot.boot);
+        let booted = world.booted(&next.state(world).flash.contents, started.app, &boot.boot);
         let (spec, broken) = self.spec.booted(booted);
         violations.extend(broken.map(|broken| self.violation(world, &state, broken, boot)));
         next.spec = spec;
@@ -163,10 +165,7 @@ impl Device {
         if booted.firmware.is_some() {
             let app = world.act(boot.memory.clone(), started.app, cycle.action);
             let running = next.state(world);
-            let offered = match cycle.action {
-                Action::Update(firmware) => firmware,
-                _ => 0,
-            };
+            let offered = cycle.action.offered();
             let cut = cycle.cut.as_ref().map(|cut| cut.operation as usize);
             let mut interrupted = None;
             for call in &app.calls {
@@ -175,13 +174,12 @@ impl Device {
                     next.spec = next.spec.during(call.call, offered);
                     break;
                 }
-                let worn = check_wear(world, call, &app.recorded);
                 let failed = call.result.as_ref().err().map(|it| Broken::failed(call.call, it));
                 next.spec = match failed {
                     None => next.spec.after(call.call, offered),
                     Some(_) => next.spec.during(call.call, offered),
                 };
-                let broken = worn.into_iter().chain(failed);
+                let broken = call.broken(world, &app.recorded).into_iter().chain(failed);
                 violations.extend(broken.map(|it| next.violation(world, &running, it, boot)));
                 next.bootloader_cut &= !call.confirmed();
                 next.memory = call.memory.clone();

@@ -187,6 +187,12 @@ impl Story<'_> {
                 self.firmware(*id)
             ),
             What::Failed(call, failure) => format!("expected {call} to succeed, but: {failure}"),
+            What::Selected(slot) => {
+                format!(
+                    "the update selected slot {}, which holds no image that was offered",
+                    slot.index()
+                )
+            }
             What::Erased { call, offset, times, promised } => format!(
                 "expected at most {promised} erases of the sector at {offset:#x}, but {call} made {times}"
             ),

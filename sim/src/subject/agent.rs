@@ -2,9 +2,9 @@
 
 mod client;
 
-use self::client::{Client, Request};
-use super::{Device, Failure, OtaCore, Subject};
-use crate::flash::{Chip, FlashError};
+use self::client::{Client, Console, Request};
+use super::{Failure, Observer, OtaCore, Subject};
+use crate::flash::{Chip, Digest, FlashError};
 use ::ota_core::image::ChipId;
 use ::ota_core::{Config, Error, Ota};
 use update_agent::{Agent, Board, FirmwareInfo, ResetReason, Trace};
@@ -12,15 +12,13 @@ use update_agent::{Agent, Board, FirmwareInfo, ResetReason, Trace};
 /// Largest packet, in bytes: that of the firmware.
 const PACKET: usize = 2048;
 
-/// Bytes of the image in one packet. Not a divisor of the sector, so that packets straddle sectors.
+/// Most bytes of the image in one packet. Not a divisor of the sector, so that packets straddle sectors.
 const CHUNK: usize = 1500;
 
 /// `update-agent` on its console, driven by a client that goes by the protocol: it uploads an image,
 /// selects it by its hash, and confirms what runs.
 ///
-/// A client that lost its device starts the upload over. Where it may go on depends on contents that an
-/// exploration does not tell apart (see [`State`](crate::explore::State)); the tests of `update-agent`
-/// cut power at every operation of an upload and resume it.
+/// After a cut the client offers the image again, or another one, and goes on where the agent says.
 #[derive(Clone, Copy, Debug)]
 pub struct UpdateAgent;
 
@@ -71,7 +69,7 @@ fn info(chip: ChipId) -> FirmwareInfo {
 
 /// Starts the agent on a device and lets a client talk to it.
 fn talk(
-    device: Device<'_>,
+    device: super::Device<'_>,
     requests: impl FnOnce(&mut Client<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let failure = |error: Error<FlashError>| error.to_string();
@@ -82,13 +80,30 @@ fn talk(
     };
     let chip = device.requirements.chip;
     let ota = Ota::new(device.chip, *device.layout.apps(), device.running, config);
-    let mut host = Host { ota: ota.map_err(failure)?, output: Vec::new(), trace: Trace::new() };
-    let mut agent = Agent::<PACKET>::new(info(chip));
-    let mut exchange = |frame: &[u8]| {
-        agent.receive(frame, &mut host);
-        std::mem::take(&mut host.output)
-    };
-    requests(&mut Client::new(&mut exchange))
+    let host = Host { ota: ota.map_err(failure)?, output: Vec::new(), trace: Trace::new() };
+    let agent = Agent::<PACKET>::new(info(chip));
+    requests(&mut Client::new(&mut Device { agent, host, observer: device.observer }))
+}
+
+/// A device that is switched on.
+struct Device<'a> {
+    agent: Agent<PACKET>,
+    host: Host<'a>,
+    observer: &'a mut dyn Observer,
+}
+
+impl Console for Device<'_> {
+    fn exchange(&mut self, frame: &[u8]) -> Vec<u8> {
+        self.agent.receive(frame, &mut self.host);
+        std::mem::take(&mut self.host.output)
+    }
+
+    fn knows(&mut self, client: &str) -> bool {
+        // Besides this, the device remembers nothing: `Ota` has nothing but flash and configuration, and
+        // tracing is off.
+        let remembered = format!("{client} {:?}", self.agent);
+        self.observer.knows(self.host.ota.flash(), Digest::of([remembered.as_bytes()]))
+    }
 }
 
 impl Subject for UpdateAgent {
@@ -96,21 +111,25 @@ impl Subject for UpdateAgent {
         "update-agent"
     }
 
+    fn resumes(&self) -> bool {
+        true
+    }
+
     /// The firmware recovers before it listens.
-    fn startup(&self, device: Device<'_>) -> Result<(), Failure> {
+    fn startup(&self, device: super::Device<'_>) -> Result<(), Failure> {
         OtaCore::default().startup(device)
     }
 
-    fn confirm(&self, device: Device<'_>) -> Result<(), Failure> {
+    fn confirm(&self, device: super::Device<'_>) -> Result<(), Failure> {
         talk(device, |client| client.request(Request::Confirm).map(drop))
     }
 
     /// The firmware does so when its self-test fails.
-    fn reject(&self, device: Device<'_>) -> Result<(), Failure> {
+    fn reject(&self, device: super::Device<'_>) -> Result<(), Failure> {
         OtaCore::default().reject(device)
     }
 
-    fn update(&self, device: Device<'_>, image: &[u8]) -> Result<(), Failure> {
+    fn update(&self, device: super::Device<'_>, image: &[u8]) -> Result<(), Failure> {
         talk(device, |client| {
             client.upload(image, CHUNK)?;
             // An image ends with its hash.
@@ -120,7 +139,7 @@ impl Subject for UpdateAgent {
     }
 
     /// SMP has no request for it; the application does it.
-    fn select_factory(&self, device: Device<'_>) -> Result<(), Failure> {
+    fn select_factory(&self, device: super::Device<'_>) -> Result<(), Failure> {
         OtaCore::default().select_factory(device)
     }
 }

@@ -8,7 +8,7 @@ pub use self::agent::UpdateAgent;
 pub use self::esp_idf::EspIdf;
 pub use self::ota_core::OtaCore;
 
-use crate::flash::Chip;
+use crate::flash::{Chip, Digest};
 use crate::layout::Layout;
 use ::ota_core::image::Requirements;
 use ::ota_core::partition::App;
@@ -27,6 +27,27 @@ pub struct Device<'a> {
     pub running: App,
     /// Whether the application and the bootloader were built with rollback.
     pub rollback: bool,
+    /// Who follows the call.
+    pub observer: &'a mut dyn Observer,
+}
+
+/// Who follows a call.
+pub trait Observer: fmt::Debug {
+    /// The call has come to a point at which what it will do follows from flash and from what it
+    /// remembers, which has this digest. Whether it may stop here, as that is known already.
+    ///
+    /// A subject need not have such points.
+    fn knows(&mut self, chip: &Chip, remembered: Digest) -> bool;
+}
+
+/// Nobody: the call runs to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn knows(&mut self, _: &Chip, _: Digest) -> bool {
+        false
+    }
 }
 
 /// A call of an application to its update code.
@@ -65,6 +86,14 @@ pub type Failure = String;
 pub trait Subject: fmt::Debug + Sync {
     /// Name for reports.
     fn name(&self) -> &'static str;
+
+    /// Whether an update goes on with what an interrupted one left in the slot. If so, it does that only
+    /// where the slot starts like the image, and trusts no byte of the last sector that is not blank;
+    /// and it may erase a sector twice, to start over when the image does not come out right. An
+    /// exploration offers it every image at any time, not only the next in turn.
+    fn resumes(&self) -> bool {
+        false
+    }
 
     /// See [`Call::Startup`].
     ///

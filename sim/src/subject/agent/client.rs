@@ -30,6 +30,15 @@ pub(super) enum Request<'a> {
 }
 
 impl Request<'_> {
+    /// The client's number for the request, which the response repeats. It follows from the request, so
+    /// that the client need not remember it.
+    fn sequence(&self) -> u8 {
+        match self {
+            Self::Upload { offset, .. } => (offset >> 8) as u8,
+            Self::Confirm | Self::Test(_) => 0,
+        }
+    }
+
     fn encode(&self) -> (u8, Value) {
         let (command, body) = match *self {
             Self::Confirm => (0, cbor!({ "confirm" => true })),
@@ -49,53 +58,75 @@ impl Request<'_> {
     }
 }
 
-/// A client on a console.
-pub(super) struct Client<'a> {
-    exchange: &'a mut dyn FnMut(&[u8]) -> Vec<u8>,
-    sequence: u8,
+/// What a client is connected to.
+pub(super) trait Console {
+    /// Sends bytes and returns what comes back.
+    fn exchange(&mut self, frame: &[u8]) -> Vec<u8>;
+
+    /// Whether it is known what follows when the client remembers no more than this.
+    fn knows(&mut self, client: &str) -> bool;
 }
 
+/// A client on a console.
+pub(super) struct Client<'a> {
+    console: &'a mut dyn Console,
+}
+
+/// Where it passes a multiple of this offset, in bytes, an upload asks whether it is known how it goes on.
+const QUIET: usize = 0x1000;
+
 impl<'a> Client<'a> {
-    /// `exchange` sends bytes and returns what comes back.
-    pub(super) fn new(exchange: &'a mut dyn FnMut(&[u8]) -> Vec<u8>) -> Self {
-        Self { exchange, sequence: 0 }
+    /// A client on a console.
+    pub(super) fn new(console: &'a mut dyn Console) -> Self {
+        Self { console }
     }
 
     /// Sends a whole image, from where the device wants it. An upload that went on from an earlier one
     /// and does not come out right is sent once more.
     pub(super) fn upload(&mut self, image: &[u8], chunk: usize) -> Result<(), Failure> {
-        match self.upload_once(image, chunk)? {
-            true => Ok(()),
-            false if self.upload_once(image, chunk)? => Ok(()),
-            false => Err("the hash of the upload differs".into()),
+        for attempt in 0..2 {
+            if self.upload_once(image, chunk, attempt)? {
+                return Ok(());
+            }
         }
+        Err("the hash of the upload differs".into())
     }
 
     /// Whether the device got what was sent.
-    fn upload_once(&mut self, image: &[u8], chunk: usize) -> Result<bool, Failure> {
+    fn upload_once(&mut self, image: &[u8], chunk: usize, attempt: u8) -> Result<bool, Failure> {
         let mut offset = 0;
-        // A device that never gets anywhere is not asked for ever.
-        for _ in 0..2 * image.len().div_ceil(chunk) + 2 {
-            let data = &image[offset..image.len().min(offset + chunk)];
+        loop {
+            // Packets end at multiples of their length wherever the upload goes on: what the client
+            // remembers is the offset and nothing else.
+            let end = image.len().min((offset / chunk + 1) * chunk);
+            let data = &image[offset..end];
             let response = self.request(Request::Upload { offset, data, image })?;
             let next = field(&response, "off").and_then(Value::as_integer);
-            offset = next.and_then(|next| usize::try_from(next).ok()).ok_or("no offset")?;
-            if offset >= image.len() {
-                return Ok(field(&response, "match") != Some(&Value::Bool(false)));
+            let next = next.and_then(|next| usize::try_from(next).ok()).ok_or("no offset")?;
+            if next <= offset {
+                return Err("the upload makes no progress".into());
             }
+            let matches = field(&response, "match") != Some(&Value::Bool(false));
+            let complete = next >= image.len();
+            let quiet = complete || offset / QUIET != next / QUIET;
+            if quiet && self.console.knows(&format!("{attempt} {next} {matches}")) {
+                return Err("the rest is known".into());
+            }
+            if complete {
+                return Ok(matches);
+            }
+            offset = next;
         }
-        Err("the upload makes no progress".into())
     }
 
     /// Sends a request; the response, unless it reports an error.
     pub(super) fn request(&mut self, request: Request<'_>) -> Result<Value, Failure> {
         let (command, body) = request.encode();
-        let mut packet = vec![WRITE | 1 << 3, 0, 0, 0, 0, IMAGE_GROUP, self.sequence, command];
+        let mut packet = vec![WRITE | 1 << 3, 0, 0, 0, 0, IMAGE_GROUP, request.sequence(), command];
         ciborium::into_writer(&body, &mut packet).map_err(|error| error.to_string())?;
         let length = (packet.len() - HEADER) as u16;
         packet[2..4].copy_from_slice(&length.to_be_bytes());
-        self.sequence = self.sequence.wrapping_add(1);
-        let output = (self.exchange)(&frame(&packet));
+        let output = self.console.exchange(&frame(&packet));
         let packet = unframe(&output).ok_or("no response")?;
         let body = packet.get(HEADER..).ok_or("a response without a header")?;
         let body: Value = ciborium::from_reader(body).map_err(|error| error.to_string())?;

@@ -2,6 +2,7 @@ use super::ota_ops::{Session, next_seq};
 use super::*;
 use crate::flash::{Chip, Driver, EraseSize, Memory, Operation, OperationKind, Part};
 use crate::layout::Layout;
+use crate::subject::Unobserved;
 use crate::synthetic::ImageBuilder;
 use ::ota_core::image::{ChipId, Requirements};
 use ::ota_core::otadata::{ENTRY_SIZE, SECTOR_SIZE, SelectEntry, State};
@@ -97,6 +98,7 @@ impl Bench {
             requirements: &self.requirements,
             running: self.running,
             rollback: self.rollback,
+            observer: &mut Unobserved,
         });
         let log = self.chip.take_log();
         (result, log.into_iter().map(|entry| entry.operation).collect())

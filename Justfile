@@ -6,9 +6,9 @@ set positional-arguments
 list:
     @just --list
 
-# Try every power cut of an update on all layouts, on the images in sim/fixtures or your own.
+# Try every power cut of an update: on all layouts, then with the images of the firmware, or with your own.
 sim *args:
-    cargo run --quiet --release --package sim --bin sim -- "$@"
+    scripts/sim "$@"
 
 # Run all tests.
 test *args:
@@ -19,7 +19,7 @@ lint: fmt clippy doc
 
 # Check formatting, also of the crates outside the workspace.
 fmt:
-    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/*.rs sim/fixtures/app/build.rs tests/clients/src/main.rs update-agent/fuzz/src/lib.rs update-agent/fuzz/fuzz_targets/*.rs device-fw/build.rs device-fw/src/main.rs device-fw/family/src/main.rs
+    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/*.rs sim/fixtures/app/build.rs tests/clients/src/main.rs update-agent/fuzz/src/lib.rs update-agent/fuzz/fuzz_targets/*.rs device-fw/build.rs device-fw/src/main.rs device-fw/family/src/main.rs tests/foreign-fw/build.rs tests/foreign-fw/src/bin/*.rs
 
 # Run clippy on all targets.
 clippy:
@@ -80,6 +80,10 @@ fuzz *args:
 # Cut power in every flash operation of an update of the firmware on the virtual board (`just fw` first).
 sweep *args:
     cargo run --quiet --release --package cutpoint-tests --bin sweep -- "$@"
+
+# Run firmware that is not ours on the virtual board, and cut power while it updates itself.
+foreign *args:
+    tests/foreign-fw/build.sh && cargo run --quiet --release --package cutpoint-tests --bin foreign -- "$@"
 
 # Run the virtual board; `just board --help` tells how.
 board *args:

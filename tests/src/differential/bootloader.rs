@@ -2,13 +2,11 @@
 //! they are published.
 
 use super::release::Release;
-use espflash::flasher::{FlashData, FlashSettings, FlashSize};
-use espflash::image_format::idf::IdfBootloaderFormat;
-use espflash::target::{Chip, XtalFrequency};
 use ota_core::Generation;
 use sha2::{Digest, Sha256};
 use sim::bootloader::Bootloader;
 use std::error::Error;
+use virtual_board::stock_bootloader;
 
 /// Length of the SHA-256 at the end of an image, in bytes.
 const HASH: usize = 32;
@@ -42,12 +40,7 @@ impl RealBootloader {
     /// # Errors
     /// When `espflash` has none, or it is not an image with a hash.
     pub fn bundled() -> Result<Self, Box<dyn Error>> {
-        let settings = FlashSettings::new(None, Some(FlashSize::_4Mb), None);
-        let data = FlashData::new(settings, 0, None, Chip::Esp32c3, XtalFrequency::_40Mhz);
-        // espflash hands out its bootloader only together with an application; an empty one will do.
-        let format = IdfBootloaderFormat::new(&EMPTY_PROGRAM, &data, None, None, None, None)?;
-        let segment = format.flash_segments().next().ok_or("espflash has no bootloader")?;
-        Self::from_image(segment.data().to_vec(), Release::V6_1, false)
+        Self::from_image(stock_bootloader()?, Release::V6_1, false)
     }
 
     /// An image as it is written to the start of flash, of that release; `rollback` tells whether it was
@@ -86,19 +79,3 @@ impl RealBootloader {
 fn hash(bytes: &[u8]) -> [u8; HASH] {
     Sha256::digest(bytes).into()
 }
-
-/// The header of an ELF file for 32-bit RISC-V, and nothing else.
-const EMPTY_PROGRAM: [u8; 52] = {
-    let mut elf = [0; 52];
-    let header = [0x7F, b'E', b'L', b'F', 1, 1, 1];
-    let mut at = 0;
-    while at < header.len() {
-        elf[at] = header[at];
-        at += 1;
-    }
-    elf[16] = 2; // an executable
-    elf[18] = 0xF3; // RISC-V
-    elf[20] = 1;
-    elf[40] = 52; // size of this header
-    elf
-};

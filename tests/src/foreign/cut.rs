@@ -100,7 +100,8 @@ impl Recording<'_> {
     /// # Errors
     /// When there is no such operation, or it is not reached again.
     pub fn cut(&self, cut: Cut) -> Result<Outcome, Failure> {
-        let stretch = self.stretches.iter().find(|it| (it.update, it.phase) == (cut.update, cut.phase));
+        let stretch =
+            self.stretches.iter().find(|it| (it.update, it.phase) == (cut.update, cut.phase));
         let stretch = stretch.ok_or_else(|| format!("{cut}: no such part of an update"))?;
         let mut device = self.strike(stretch, cut)?;
         Ok(self.consequence(stretch, cut, &mut device))
@@ -187,10 +188,12 @@ fn attempt(
     let is_new =
         |boot: Boot| if boot.version == *version { Ok(()) } else { Err(format!("{boot} boots")) };
     if boot?.version != *version {
-        device.upload(&images.updater[stretch.update])?;
-        device.activate().and_then(is_new)?;
+        let upload = device.upload(&images.updater[stretch.update]);
+        upload.map_err(|failure| format!("upload: {failure}"))?;
+        let selected = device.activate().and_then(is_new);
+        selected.map_err(|failure| format!("select: {failure}"))?;
     }
-    device.confirm()?;
+    device.confirm().map_err(|failure| format!("confirm: {failure}"))?;
     device.power_on().and_then(is_new)
 }
 

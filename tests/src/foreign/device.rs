@@ -9,9 +9,9 @@ use crate::full_stack::{Boot, Failure};
 /// Bytes that the firmware takes at a time.
 const CHUNK: usize = 64;
 
-/// How long an answer may take, in simulated time: more than the write of a sector, and than a watchdog
-/// needs to end a boot that hangs and the next one.
-const ANSWER: u64 = 12 * Ticks::PER_SECOND;
+/// How long an answer may take, in simulated time: much more than the write of a sector or a boot. The
+/// firmware has no watchdog that could end a longer silence.
+const ANSWER: u64 = 4 * Ticks::PER_SECOND;
 
 /// How long the board runs between two looks at whether the firmware has given up.
 const SLICE: u64 = Ticks::PER_SECOND / 10;
@@ -87,10 +87,14 @@ impl Device {
 
     /// Sends an image into the next slot.
     pub(super) fn upload(&mut self, image: &[u8]) -> Result<(), Failure> {
-        self.ask(b"update\n", "ready")?;
+        self.send(b"update\n");
+        let log = self.run_until("ready")?;
+        let slot = log.lines().find_map(|line| line.strip_prefix("Flashing image to "));
+        let slot = slot.unwrap_or("?").trim();
         self.send(&(image.len() as u32).to_le_bytes());
         for chunk in image.chunks(CHUNK) {
-            self.ask(chunk, ".")?;
+            let sent = self.ask(chunk, ".");
+            sent.map_err(|failure| format!("{failure} while it writes to {slot}"))?;
         }
         Ok(())
     }
@@ -155,5 +159,19 @@ fn reason(log: &str) -> Failure {
     match log.lines().rfind(|line| !line.trim().is_empty()) {
         Some(line) => format!("no answer after {:?}", line.trim()),
         None => "no answer".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_the_firmware_said() {
+        let panic = "\n\n====================== PANIC ======================\npanicked at src/a.rs:1:2:\ncalled `Option::unwrap()`\n\nBacktrace:\n";
+        assert_eq!(reason(panic), "panic: called `Option::unwrap()`");
+        assert_eq!(reason("boot\r\n\r\n"), "no answer after \"boot\"");
+        assert_eq!(reason(""), "no answer");
+        assert_eq!(reason("E (9) boot: No bootable app partitions\n"), "no image that boots");
     }
 }

@@ -30,10 +30,12 @@ impl Images {
         let load = |name: &str| {
             let path = folder.join(name);
             let elf = fs::read(&path);
-            let elf = elf.map_err(|error| format!("{}: {error}; run `just foreign`", path.display()))?;
+            let elf =
+                elf.map_err(|error| format!("{}: {error}; run `just foreign`", path.display()))?;
             pack(&elf).map_err(|error| format!("{}: {error}", path.display()))
         };
-        let [first, second, third] = VERSIONS.map(|version| load(&format!("updater-{version}.elf")));
+        let [first, second, third] =
+            VERSIONS.map(|version| load(&format!("updater-{version}.elf")));
         Ok(Self { updater: [first?, second?, third?], embassy: load("embassy.elf")? })
     }
 }

@@ -50,33 +50,32 @@ impl<'a> Recording<'a> {
         device.moments = Some(Vec::new());
         let mut old = device.power_on()?;
         let mut stretches = Vec::new();
-        for update in 1..VERSIONS.len() {
-            let image = &images.updater[update];
-            let mut keep = |device: &mut Device, phase, start, new: &Boot| {
-                let operations = start..device.board.flash().operations();
-                let moments = device.moments.replace(Vec::new()).unwrap_or_default();
-                let (old, new) = (old.clone(), new.clone());
-                stretches.push(Stretch { update, phase, operations, moments, old, new });
-            };
+        for (update, (version, image)) in VERSIONS.iter().zip(&images.updater).enumerate().skip(1) {
             let failed = |phase: Phase| {
                 let name = layout.name();
                 move |failure| format!("{name}, update {update}, {phase} without a cut: {failure}")
             };
-            let next = Boot { version: VERSIONS[update].into(), running: String::new() };
-            let start = device.board.flash().operations();
+            let mut parts = Vec::new();
+            let mut start = device.board.flash().operations();
+            let mut keep = |device: &mut Device, phase| {
+                let end = device.board.flash().operations();
+                let moments = device.moments.replace(Vec::new()).unwrap_or_default();
+                parts.push((phase, start..end, moments));
+                start = end;
+            };
             device.upload(image).map_err(failed(Phase::Upload))?;
-            keep(&mut device, Phase::Upload, start, &next);
-
-            let start = device.board.flash().operations();
+            keep(&mut device, Phase::Upload);
             let new = device.activate().map_err(failed(Phase::Select))?;
-            if new.version != next.version {
+            if new.version != *version {
                 return Err(failed(Phase::Select)(format!("{new} boots")));
             }
-            keep(&mut device, Phase::Select, start, &new);
-
-            let start = device.board.flash().operations();
+            keep(&mut device, Phase::Select);
             device.confirm().map_err(failed(Phase::Confirm))?;
-            keep(&mut device, Phase::Confirm, start, &new);
+            keep(&mut device, Phase::Confirm);
+            stretches.extend(parts.into_iter().map(|(phase, operations, moments)| {
+                let (old, new) = (old.clone(), new.clone());
+                Stretch { update, phase, operations, moments, old, new }
+            }));
             old = new;
         }
         device.moments = None;

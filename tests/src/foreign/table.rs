@@ -63,7 +63,8 @@ pub fn table(outcomes: &[Outcome]) -> String {
     let mut text = String::from(
         "| update | power lost in | cuts | then runs | after one more power cycle | the update afterwards | the first such cut, and otadata behind it |\n|---|---|---|---|---|---|---|\n",
     );
-    let same = |a: &Outcome, b: &Outcome| (a.cut.update, a.cut.phase) == (b.cut.update, b.cut.phase);
+    let same =
+        |a: &Outcome, b: &Outcome| (a.cut.update, a.cut.phase) == (b.cut.update, b.cut.phase);
     for part in outcomes.chunk_by(same) {
         let mut kinds: BTreeMap<Kind, Vec<&Outcome>> = BTreeMap::new();
         for outcome in part {
@@ -95,4 +96,27 @@ fn kind(outcome: &Outcome) -> Kind {
     let (next, boot) = (words(next), words(boot));
     let next = if next == boot { "the same".to_owned() } else { next };
     Kind { survived: *survived, boot, next, completion: completion.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_for_each_kind_of_outcome() {
+        let boot = |version: &str| Ok(Boot { version: version.into(), running: "ota_0".into() });
+        let outcome = |operation, survived| Outcome {
+            cut: Cut { update: 1, phase: Phase::Select, operation, fraction: 0.5 },
+            otadata: "[1/NEW|-]".into(),
+            boot: boot("1.0.0"),
+            next: if survived { boot("1.0.0") } else { Err("no answer".into()) },
+            completion: Completion::Done,
+            survived,
+        };
+        let text = table(&[outcome(0, true), outcome(1, false), outcome(2, true)]);
+        let rows: Vec<_> = text.lines().skip(2).collect();
+        let good = "| 1 | select | 2 | 1.0.0 in ota_0 | the same | completes | `1:select:0:0.5` [1/NEW\\|-] |";
+        let bad = "| 1 | select | 1 | **1.0.0 in ota_0** | nothing: no answer | completes | `1:select:1:0.5` [1/NEW\\|-] |";
+        assert_eq!(rows, [good, bad]);
+    }
 }

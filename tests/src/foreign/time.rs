@@ -45,6 +45,8 @@ impl Timekeeping {
 pub fn keep_time(layout: &Layout, images: &Images, lines: usize) -> Result<Timekeeping, Failure> {
     let mut device = Device::new(layout, &images.embassy)?;
     device.board.power_on();
+    // The ROM speaks of clocks too.
+    device.run_until("started")?;
     device.run_until("clock ")?;
     let start = device.board.now();
     let mut log = String::from("clock ");
@@ -63,4 +65,21 @@ pub fn keep_time(layout: &Layout, images: &Images, lines: usize) -> Result<Timek
         own: Duration::from_micros(own),
         simulated: Ticks(end - start).duration(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_percent_is_enough() {
+        let second = Duration::from_secs(1);
+        let good =
+            Timekeeping { clock: 101, counter: 40, own: 10 * second, simulated: 10 * second };
+        assert!(good.is_right());
+        assert!(Timekeeping { counter: 39, own: second * 99 / 10, ..good }.is_right());
+        assert!(!Timekeeping { clock: 99, ..good }.is_right());
+        assert!(!Timekeeping { counter: 38, ..good }.is_right());
+        assert!(!Timekeeping { own: second * 98 / 10, ..good }.is_right());
+    }
 }

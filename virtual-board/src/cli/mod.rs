@@ -4,7 +4,8 @@ mod args;
 mod flash_file;
 
 use crate::connect::{
-    Connections, Console, Control, End, GdbServer, Plan, Pty, Rfc2217, Session, Symbols, cut,
+    Connections, Console, Control, DEFAULT_BAUD, End, GdbServer, Plan, Pty, Rfc2217, Session,
+    Symbols, cut,
 };
 use args::{Cli, Command, Run, Trace};
 use clap::Parser;
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
-use virtual_board::{Board, Config, Pacing};
+use virtual_board::{Board, Config, Pacing, Unimplemented};
 
 /// The text of `--until` did not appear in time.
 const TOO_LATE: u8 = 1;
@@ -62,7 +63,7 @@ fn run(args: &Run) -> Result<u8, String> {
     let board = Board::new(Config {
         rom: args.rom(),
         identity: args.identity(),
-        pacing: if args.baud { Pacing::Baud(115_200) } else { Pacing::Turbo },
+        pacing: if args.baud { Pacing::Baud(DEFAULT_BAUD) } else { Pacing::Turbo },
         seed: args.seed,
         ..Config::new(file.part, file.memory.clone())
     })
@@ -138,7 +139,8 @@ fn on_signal() -> Result<UnixStream, String> {
 
 fn list_unimplemented(board: &Board) {
     for (address, accesses) in board.unimplemented() {
-        eprintln!("not modelled: register {address:#010x}: {accesses:?}");
+        let Unimplemented { reads, writes, .. } = accesses;
+        eprintln!("not modelled: register {address:#010x}: {reads} reads, {writes} writes");
     }
     for (command, count) in board.flash().unknown_commands() {
         eprintln!("not modelled: flash command {command:#04x}: {count} times");

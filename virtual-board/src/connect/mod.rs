@@ -22,3 +22,6 @@ pub(crate) use pty::Pty;
 pub(crate) use rfc2217::Rfc2217;
 pub(crate) use session::{End, Plan, Session};
 pub(crate) use symbols::Symbols;
+
+/// The rate of a serial port that no client has set, in baud: the one that the mask ROM prints at.
+pub(crate) const DEFAULT_BAUD: u32 = 115_200;

@@ -1,5 +1,6 @@
 //! A serial port as a pseudo-terminal.
 
+use super::DEFAULT_BAUD;
 use super::outbound::Outbound;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{OFlags, fcntl_setfl, inotify};
@@ -149,11 +150,11 @@ impl Drop for Pty {
     }
 }
 
-/// As a serial port that no client has touched: bytes pass unchanged, at the rate that the ROM prints at.
+/// As a serial port that no client has touched: bytes pass unchanged.
 fn reset_line(line: &OwnedFd) -> io::Result<()> {
     let mut settings = tcgetattr(line)?;
     settings.make_raw();
-    settings.set_speed(115_200)?;
+    settings.set_speed(DEFAULT_BAUD)?;
     Ok(tcsetattr(line, OptionalActions::Now, &settings)?)
 }
 
@@ -251,7 +252,7 @@ mod tests {
         let mut second = client(&pty);
         let settings = tcgetattr(&second).unwrap();
         assert!(!settings.local_modes.contains(LocalModes::ECHO));
-        assert_eq!(settings.output_speed(), 115_200);
+        assert_eq!(settings.output_speed(), DEFAULT_BAUD);
         assert!(settings.control_modes.contains(ControlModes::CS8));
         step(&mut pty);
         pty.send(b"hello").unwrap();

@@ -1,10 +1,12 @@
 //! A board and everything that is connected to it, until it is to end.
 
+use super::DEFAULT_BAUD;
 use super::connections::{Connections, Ready};
 use super::control::Command;
 use super::gdb::Debuggee;
 use super::lines::Lines;
 use super::pace::Pace;
+use super::pty::Pty;
 use super::rfc2217::Request;
 use super::symbols::Symbols;
 use std::collections::{BTreeMap, VecDeque};
@@ -63,6 +65,8 @@ pub(crate) struct Session<'a> {
     /// The boot strap as the user wants it, unless the control lines say otherwise.
     strap: Strap,
     lines: Lines,
+    /// The rate of the pseudo-terminal when it was last looked at.
+    port_baud: u32,
     /// Power comes back after the cut that is planned.
     restart: bool,
     snapshots: BTreeMap<String, Snapshot>,
@@ -93,6 +97,7 @@ impl<'a> Session<'a> {
             interrupt,
             strap,
             lines: Lines::default(),
+            port_baud: DEFAULT_BAUD,
             restart: false,
             snapshots: BTreeMap::new(),
             pace,
@@ -225,10 +230,10 @@ impl<'a> Session<'a> {
                 port.send(&[])?;
             }
         }
-        if self.plan.baud
-            && let Some(port) = self.connections.port.as_ref().filter(|_| !uart.is_empty())
+        if let Some(baud) = self.connections.port.as_ref().filter(|_| self.plan.baud).map(Pty::baud)
+            && baud != self.port_baud
         {
-            let baud = port.baud();
+            self.port_baud = baud;
             self.set_baud(baud);
         }
         self.receive(&uart);

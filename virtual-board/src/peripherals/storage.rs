@@ -52,7 +52,7 @@ impl Storage {
             // The master of the internal bus to the analog blocks. What is behind it does not exist.
             (0x6000_E000, Registers::new(&[]).with_array(0x00, 0x4C / 4, 0)),
             // NRX and BB, the radio's receiver and baseband.
-            (0x6001_C000, one(0xD4)),
+            (0x6001_C000, one(0xCD4)),
             (0x6001_D000, one(0x54)),
             (0x6002_4000, spi2()),
             (0x6004_0000, apb_saradc()),
@@ -167,7 +167,7 @@ mod tests {
             0x6000_6090,
             0x6000_9004,
             0x6000_E044,
-            0x6001_C0D4,
+            0x6001_CCD4,
             0x6001_D054,
             0x6002_4008,
             0x6004_0000,

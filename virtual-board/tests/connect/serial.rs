@@ -1,6 +1,7 @@
 //! The serial port, as pseudo-terminal and over TCP, against the loader in ROM.
 
 use super::program::{DOWNLOAD, Program};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -42,6 +43,30 @@ fn the_loader_answers_on_the_pseudo_terminal() {
         port.write_all(&sync()).unwrap();
         read_until(&mut port, &SYNC_ANSWER.repeat(8));
     }
+}
+
+#[test]
+fn a_wrong_rate_garbles_until_the_client_goes() {
+    let mut program = Program::start(&["--baud", "--port", "port", "--strap", "download"]);
+    let mut banner = |rate| {
+        assert_eq!(program.control("power off"), "ok");
+        let mut port = open(&program, "port");
+        if let Some(rate) = rate {
+            let mut settings = tcgetattr(&port).unwrap();
+            settings.set_speed(rate).unwrap();
+            tcsetattr(&port, OptionalActions::Now, &settings).unwrap();
+        }
+        assert_eq!(program.control("power on"), "ok");
+        let mut bytes = [0; DOWNLOAD.len()];
+        port.read_exact(&mut bytes[..10]).unwrap();
+        if bytes.starts_with(b"ESP-ROM:") {
+            port.read_exact(&mut bytes[10..]).unwrap();
+        }
+        bytes
+    };
+    assert_eq!(banner(None), DOWNLOAD.as_bytes());
+    assert_ne!(banner(Some(921_600)), DOWNLOAD.as_bytes());
+    assert_eq!(banner(None), DOWNLOAD.as_bytes());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One client of the server: telnet options, commands, and bytes in both directions.
 
 use super::Request;
+use crate::connect::DEFAULT_BAUD;
 use crate::connect::lines::Lines;
 use crate::connect::outbound::Outbound;
 use crate::connect::telnet::{self, Event, Parser, Verb};
@@ -45,7 +46,7 @@ impl Client {
             local: [false; 256],
             remote: [false; 256],
             lines: Lines::default(),
-            baud: 115_200,
+            baud: DEFAULT_BAUD,
             suspended: false,
             output: Outbound::new(BACKLOG),
             told: false,

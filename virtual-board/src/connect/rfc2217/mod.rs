@@ -4,6 +4,7 @@ mod client;
 #[cfg(test)]
 mod tests;
 
+use super::DEFAULT_BAUD;
 use super::lines::Lines;
 use client::Client;
 use rustix::event::{PollFd, PollFlags};
@@ -55,9 +56,9 @@ impl Rfc2217 {
         if let Some(client) = &mut self.client
             && client.receive(&mut requests).is_err()
         {
-            // As a port that is closed: both lines go off.
+            // As a port that is closed, and that nobody has touched when it is opened again.
             self.client = None;
-            requests.push(Request::Lines(Lines::default()));
+            requests.extend([Request::Lines(Lines::default()), Request::Baud(DEFAULT_BAUD)]);
         }
         loop {
             match self.listener.accept() {

@@ -160,7 +160,7 @@ fn when_a_client_goes_its_lines_go_off_and_the_next_can_come() {
     while server.client.is_some() {
         seen.extend(step(&mut server));
     }
-    assert_eq!(seen, [Request::Lines(Lines::default())]);
+    assert_eq!(seen, [Request::Lines(Lines::default()), Request::Baud(DEFAULT_BAUD)]);
     let mut next = TcpStream::connect(server.address().unwrap()).unwrap();
     while server.client.is_none() {
         step(&mut server);

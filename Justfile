@@ -85,6 +85,14 @@ sweep *args:
 foreign *args:
     tests/foreign-fw/build.sh && cargo run --quiet --release --package cutpoint-tests --bin foreign -- "$@"
 
+# Flash a virtual board with esptool and espflash (`just fw` first).
+serial-tools *args:
+    scripts/serial-tools "$@"
+
+# Update the firmware of a virtual board over its pseudo-terminal with mcumgr-toolkit (`just fw` first).
+smp-board:
+    scripts/smp-board
+
 # Run the virtual board; `just board --help` tells how.
 board *args:
     cargo run --quiet --release --package virtual-board -- "$@"

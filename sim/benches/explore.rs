@@ -12,7 +12,7 @@ use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::flash::{Memory, Part};
 use sim::layout::Layout;
 use sim::setup::{FIXTURES, Fixture};
-use sim::subject::{OtaCore, Subject};
+use sim::subject::{OtaCore, Subject, UpdateAgent};
 use sim::synthetic::ImageBuilder;
 use std::fs::read_to_string;
 use std::hint::black_box;
@@ -53,6 +53,7 @@ fn main() {
     let fixtures: Vec<_> = FIXTURES.iter().map(Fixture::firmware).collect();
     for layout in Layout::stock() {
         closure(&layout, &fixtures, &core);
+        closure(&layout, &fixtures, &UpdateAgent);
     }
 }
 

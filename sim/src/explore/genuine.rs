@@ -33,6 +33,11 @@ impl Selection {
         let genuine = matches!(world.content(&recorded.after, region), Content::Firmware(_));
         Some(Self { seq: active.seq, slot, genuine })
     }
+
+    /// The slot, as a number of an application partition.
+    pub(crate) fn partition(&self) -> usize {
+        1 + usize::from(self.slot.index())
+    }
 }
 
 /// The first of the `selections` during an update that chooses something else than one of the images by

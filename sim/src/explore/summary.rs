@@ -185,8 +185,8 @@ pub(super) struct Runs<'w> {
     calls: HashMap<Start, Rc<CallSummary>>,
     /// The same calls by all but the contents of partitions.
     alike: HashMap<Start, Vec<(Contents, Rc<CallSummary>)>>,
-    /// What calls lead to with one holding or another.
-    seen: HashMap<Start, HashSet<Flash>>,
+    /// What calls lead to with one or another holding of a partition, left by uploads of an image.
+    seen: HashMap<(Start, usize, FirmwareId), HashSet<Flash>>,
     points: Points,
 }
 
@@ -246,9 +246,12 @@ impl<'w> Runs<'w> {
             return known;
         }
         let mut summary = self.work_out(start);
-        if self.remember && start.holding.is_some() {
-            // Whoever makes this call makes it with all holdings, in the same order.
-            let seen = self.seen.entry(Start { holding: None, ..*start }).or_default();
+        if self.remember
+            && let Some(Holding { partition, image, .. }) = start.holding
+        {
+            // Whoever makes this call makes it with all that uploads of the image left, in the same order.
+            let key = (Start { holding: None, ..*start }, partition, image);
+            let seen = self.seen.entry(key).or_default();
             summary.run.crashes.retain(|crash| seen.insert(crash.flash));
         }
         let summary = Rc::new(summary);
@@ -304,6 +307,9 @@ impl<'w> Runs<'w> {
             result.clone_from(&known.result);
             accessed |= known.accessed;
         }
+        // What a slot holds that the call selects is looked at as well.
+        let selected = steps.iter().filter_map(|step| step.selection);
+        accessed = selected.fold(accessed, |all, it| all | 1 << it.partition());
         let trace = Rc::new(Trace { steps, result, accessed });
         // Another call that comes by one of a few points soon comes to those behind.
         if self.remember && (found.is_none() || passed.len() > FEW_POINTS) {

@@ -79,3 +79,71 @@ impl Symbols {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use object::write::{Symbol, SymbolSection};
+    use object::{BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope};
+
+    fn elf(architecture: Architecture, symbols: &[(&str, u64)]) -> Vec<u8> {
+        let mut elf =
+            object::write::Object::new(BinaryFormat::Elf, architecture, Endianness::Little);
+        let text = elf.add_section(Vec::new(), b".text".to_vec(), SectionKind::Text);
+        for &(name, value) in symbols {
+            elf.add_symbol(Symbol {
+                name: name.into(),
+                value,
+                size: 4,
+                kind: SymbolKind::Text,
+                scope: SymbolScope::Linkage,
+                weak: false,
+                section: SymbolSection::Section(text),
+                flags: SymbolFlags::None,
+            });
+        }
+        elf.write().unwrap()
+    }
+
+    /// An executable with one segment and nothing else.
+    fn executable(address: u32) -> Vec<u8> {
+        let mut elf = vec![0; 84];
+        elf[..7].copy_from_slice(b"\x7FELF\x01\x01\x01");
+        // An executable for RISC-V; header sizes; one program header behind this one.
+        for (at, value) in [(16, 2), (18, 243), (20, 1), (28, 52), (40, 52), (42, 32), (44, 1)] {
+            elf[at] = value;
+        }
+        // Loaded at `address`, where it takes four bytes.
+        elf[52] = 1;
+        elf[60..64].copy_from_slice(&address.to_le_bytes());
+        elf[72] = 4;
+        elf
+    }
+
+    #[test]
+    fn names_of_the_file_and_of_the_source() {
+        let mut symbols = Symbols::default();
+        let mangled = "_ZN9device_fw4main17h0123456789abcdefE";
+        let file = elf(Architecture::Riscv32, &[(mangled, 0x4200_0020), ("twice", 16)]);
+        symbols.add_elf(&file).unwrap();
+        symbols.add_elf(&elf(Architecture::Riscv32, &[("twice", 32)])).unwrap();
+        assert_eq!(symbols.address(mangled), Ok(0x4200_0020));
+        assert_eq!(symbols.address("device_fw::main"), Ok(0x4200_0020));
+        assert_eq!(symbols.address("0x40000000"), Ok(0x4000_0000));
+        let error = symbols.address("twice").unwrap_err();
+        assert!(error.contains("several addresses: 0x00000010, 0x00000020"), "{error}");
+        assert!(symbols.address("main").unwrap_err().contains("no symbol 'main'"));
+    }
+
+    #[test]
+    fn files_for_other_chips_are_refused() {
+        let mut symbols = Symbols::default();
+        let error = symbols.add_elf(&elf(Architecture::Xtensa, &[])).unwrap_err();
+        assert!(error.contains("is for Xtensa"), "{error}");
+        symbols.add_elf(&executable(0x4038_0000)).unwrap();
+        // RAM of an ESP32-C6.
+        let error = symbols.add_elf(&executable(0x4080_0000)).unwrap_err();
+        assert!(error.contains("no memory at 0x40800000"), "{error}");
+        assert!(symbols.add_elf(b"nonsense").unwrap_err().contains("is no ELF file"));
+    }
+}

@@ -20,7 +20,7 @@
 //! that cuts in such uploads have left in this slot, in any power cycle of the exploration. When
 //! something new is left, the updates that were tried before are tried on that as well, until nothing new
 //! is left. So no leftover is missed; some may be tried in company of select entries with which it
-//! never occurs. That can only add findings, and a finding is not reported unless it replays.
+//! never occurs. That can only add findings, and those do not replay.
 
 use super::outcome::Held;
 use super::state::Content;

@@ -26,7 +26,7 @@ fn power_and_straps() {
 
 #[test]
 fn a_planned_cut_takes_power_until_it_is_given_back() {
-    let mut program = Program::start(&["--port", "port"]);
+    let mut program = Program::start(&["--port", "port", "--cut", "time=4m"]);
     let commands = number(&mut program, "commands");
     assert_eq!(program.control("cut tomorrow").split(' ').next(), Some("error"));
     assert_eq!(program.control(&format!("cut command={}", commands + 100_000_000)), "ok");

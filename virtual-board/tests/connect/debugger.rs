@@ -52,6 +52,13 @@ fn a_debugger_stops_the_board_and_lets_it_go() {
     gdb.write_all(&[3]).unwrap();
     assert_eq!(&receive(&mut gdb)[..3], "S02");
     assert!(!runs_on(&mut program));
+    // GDB steps over this instruction set with breakpoints; other debuggers ask for a step.
+    for _ in 0..20 {
+        let before: u64 = program.status("instructions").parse().unwrap();
+        send(&mut gdb, "s");
+        assert_eq!(&receive(&mut gdb)[..3], "S05");
+        assert_eq!(program.status("instructions"), (before + 1).to_string());
+    }
     // A debugger that is gone leaves neither a halt nor breakpoints behind.
     send(&mut gdb, "Z0,40000000,2");
     assert_eq!(receive(&mut gdb), "OK");

@@ -39,7 +39,8 @@ impl Program {
     /// Starts it; returns when it is ready, which is when its control socket answers.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
-        let mut command = command(&directory, &["--control", "control"]);
+        // Without an end, a test that waits for what does not come would never fail.
+        let mut command = command(&directory, &["--control", "control", "--for", "5m"]);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());

@@ -24,7 +24,7 @@ Examples:
                                 for gdb-multiarch -ex 'target remote :3333' firmware.elf
 
 Exit status: 0 ended as asked, 1 the text of --until did not appear in time, 2 bad input, 130 ended by a
-signal. Whatever the status, the flash file is written unless --discard is given.";
+signal. Unless the status is 2 or --discard is given, the flash file is up to date then.";
 
 /// An ESP32-C3 in software: the chip's own ROM, a bootloader and firmware, all unmodified, on simulated
 /// flash that can lose power at any moment.

@@ -1,7 +1,7 @@
 //! GDB's protocol, by hand and with GDB itself. The latter needs `gdb-multiarch`, of the Debian package
 //! of that name; without it, that test passes and says so, unless `CI` is set.
 
-use super::program::Program;
+use super::program::{Program, connect};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -42,7 +42,7 @@ fn runs_on(program: &mut Program) -> bool {
 fn a_debugger_stops_the_board_and_lets_it_go() {
     let (mut program, address) = start();
     assert!(runs_on(&mut program));
-    let mut gdb = TcpStream::connect(&address).unwrap();
+    let mut gdb = connect(&address);
     send(&mut gdb, "?");
     assert_eq!(&receive(&mut gdb)[..3], "T05");
     assert!(!runs_on(&mut program));
@@ -71,12 +71,12 @@ fn a_debugger_stops_the_board_and_lets_it_go() {
 #[test]
 fn nonsense_ends_no_program() {
     let (mut program, address) = start();
-    let mut gdb = TcpStream::connect(&address).unwrap();
+    let mut gdb = connect(&address);
     gdb.write_all(&b"$$$###\x03\x00\xFF".repeat(100)).unwrap();
     gdb.write_all(&vec![b'$'; 100_000]).ok();
     drop(gdb);
     assert!(runs_on(&mut program));
-    let mut gdb = TcpStream::connect(&address).unwrap();
+    let mut gdb = connect(&address);
     send(&mut gdb, "m40000000,4");
     assert_eq!(receive(&mut gdb), "6f101069", "the jump at the reset vector");
 }

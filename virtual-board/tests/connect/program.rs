@@ -1,9 +1,11 @@
 //! A running program.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// What the ROM prints at power-on with the strap for downloads.
@@ -23,6 +25,13 @@ pub(crate) fn run_in(directory: &TempDir, arguments: &[&str]) -> Output {
 /// Runs the program to its end on a new flash file.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     run_in(&TempDir::new().unwrap(), arguments)
+}
+
+/// Connects to a port of the program. Reads that wait for what does not come fail in the end.
+pub(crate) fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(100))).unwrap();
+    stream
 }
 
 /// The program in the background, with a new flash file and a control socket.

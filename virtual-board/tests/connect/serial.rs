@@ -1,6 +1,6 @@
 //! The serial port, as pseudo-terminal and over TCP, against the loader in ROM.
 
-use super::program::{DOWNLOAD, Program};
+use super::program::{DOWNLOAD, Program, connect};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -91,7 +91,7 @@ fn set_line(port: &mut TcpStream, control: u8) {
 fn control_lines_choose_what_boots() {
     let mut program = Program::start(&["--rfc2217", "0", "--console"]);
     let address = program.greeted("UART0: rfc2217://");
-    let mut port = TcpStream::connect(&address).unwrap();
+    let mut port = connect(&address);
     // DTR off, RTS on: reset. DTR on, RTS off: boot strap low.
     for control in [9, 11] {
         set_line(&mut port, control);

@@ -193,8 +193,6 @@ impl Board {
         self.power_off();
         self.bus.devices.flash_mut().power_on();
         self.powered = true;
-        self.bus.sram.restore(&self.cold);
-        self.bus.rtc_ram.restore(&self.cold_rtc);
         self.reset(ResetCause::PowerOn);
     }
 
@@ -267,6 +265,10 @@ impl Board {
         let flash = self.bus.devices.flash_mut();
         flash.plan_cut(None);
         self.cut = None;
+        self.cut_watch = match &cut {
+            Some(Cut { point: CutPoint::Console(text), .. }) => Some(Watch::new(text)),
+            _ => None,
+        };
         match cut {
             Some(Cut { point: CutPoint::Flash(trigger), outcome }) => {
                 flash.plan_cut(Some(PowerCut { trigger, outcome }));
@@ -298,12 +300,8 @@ impl Board {
     /// Tells CPU and UART at what they have to stop.
     fn arrange_stops(&mut self) {
         let mut stops = self.breakpoints.clone();
-        match &self.cut {
-            Some(Cut { point: CutPoint::Instruction(address), .. }) => drop(stops.insert(*address)),
-            Some(Cut { point: CutPoint::Console(text), .. }) if self.cut_watch.is_none() => {
-                self.cut_watch = Some(Watch::new(text));
-            }
-            _ => {}
+        if let Some(Cut { point: CutPoint::Instruction(address), .. }) = self.cut {
+            stops.insert(address);
         }
         self.cpu.set_breakpoints(&stops);
         self.bus.devices.announce_output(self.watch.is_some() || self.cut_watch.is_some());

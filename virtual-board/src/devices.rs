@@ -207,6 +207,7 @@ impl Devices {
     /// Writes the register at an aligned address; `None` if it is not modelled.
     pub(crate) fn write(&mut self, address: u32, value: u32, now: Ticks) -> Option<Written> {
         let (block, offset) = locate(address);
+        let commands = self.flash().commands();
         let device = self.device(block);
         device.advance(now);
         device.write(offset, value, now)?;
@@ -222,12 +223,14 @@ impl Devices {
         }
         match block {
             Block::Interrupt => stored = Stored::Attention,
-            Block::Spi1
-                if self.flash().power_loss().is_some()
+            Block::Spi1 if self.flash().commands() != commands => {
+                self.count_poll();
+                if self.polled_until().is_some()
                     || self.saw_operation()
-                    || self.is_polling() =>
-            {
-                stored = Stored::Attention;
+                    || self.flash().power_loss().is_some()
+                {
+                    stored = Stored::Attention;
+                }
             }
             Block::Uart0 if self.announce_output && Self::is_fifo(address) => {
                 stored = Stored::Attention;
@@ -299,9 +302,9 @@ impl Devices {
         self.reset.take()
     }
 
-    fn is_polling(&mut self) -> bool {
+    /// Counts a command to the flash chip.
+    fn count_poll(&mut self) {
         self.polls = if self.flash().busy_until().is_some() { self.polls + 1 } else { 0 };
-        self.polls >= POLLS
     }
 
     /// When the flash chip will be ready, if software only waits for that.

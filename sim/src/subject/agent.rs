@@ -124,7 +124,7 @@ impl Subject for UpdateAgent {
         talk(device, |client| client.request(Request::Confirm).map(drop))
     }
 
-    /// The firmware does so when its self-test fails.
+    /// SMP has no request for it; the application does it.
     fn reject(&self, device: super::Device<'_>) -> Result<(), Failure> {
         OtaCore::default().reject(device)
     }

@@ -10,9 +10,9 @@ use virtual_board::{ChipIdentity, RomRevision, Strap};
 
 const EXAMPLES: &str = "\
 Examples:
-  virtual-board run --flash flash.bin --part W25Q32JV --strap download --port /tmp/board
-                                a new board that waits for a serial tool on /tmp/board
-  esptool --port /tmp/board --before no-reset --after no-reset write-flash 0 merged.bin
+  virtual-board run --flash flash.bin --part W25Q32JV --strap download --port board
+                                a new board that waits for a serial tool on board
+  esptool --port board --before no-reset --after no-reset write-flash 0 merged.bin
                                 write its flash from another terminal
   virtual-board run --image target/fw/v1.0.0.flash.bin
                                 what a firmware prints that `just fw` has built

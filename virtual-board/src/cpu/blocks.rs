@@ -64,8 +64,10 @@ impl Blocks {
 
     /// Has blocks end before each of `stops`.
     pub(super) fn set_stops(&mut self, stops: Vec<u32>) {
-        self.stops = stops;
-        self.clear();
+        if self.stops != stops {
+            self.stops = stops;
+            self.clear();
+        }
     }
 
     /// Whether there are any stops.

@@ -17,6 +17,7 @@ mod systimer;
 mod timer_group;
 mod uart;
 mod usb_serial_jtag;
+mod watchdog;
 
 pub(crate) use aes::Aes;
 pub(crate) use cache::{Cache, Mmu};

@@ -3,7 +3,7 @@
 use super::{
     Peripheral, ResetCause, Scope,
     registers::Registers,
-    timer_group::watchdog::{self, Action, Rate, Stage, Watchdog},
+    watchdog::{self, Action, Rate, Stage, Watchdog},
 };
 use crate::time::Ticks;
 

@@ -1,12 +1,14 @@
 //! Timer groups 0 and 1: a general timer, a watchdog and, in group 0, the clock calibration.
 
 mod counter;
-pub(super) mod watchdog;
 
 use counter::Counter;
-use watchdog::{Action, Rate, Stage, Watchdog};
 
-use super::{Peripheral, ResetCause, Scope, registers::Registers};
+use super::{
+    Peripheral, ResetCause, Scope,
+    registers::Registers,
+    watchdog::{self, Action, Rate, Stage, Watchdog},
+};
 use crate::time::Ticks;
 
 const T0_CONFIG: u32 = 0x00;

@@ -37,6 +37,22 @@ fn power_goes_behind_a_text() {
 }
 
 #[test]
+fn a_cut_that_is_replaced_leaves_nothing_behind() {
+    let mut board = board(fixture());
+    board.power_on();
+    cut(&mut board, CutPoint::Console(b"Build:".to_vec()));
+    board.plan_cut(None);
+    run_until(&mut board, "SPIWP");
+    assert!(board.is_powered());
+    // One text in place of another.
+    cut(&mut board, CutPoint::Console(b"entry".to_vec()));
+    cut(&mut board, CutPoint::Console(b"2nd stage".to_vec()));
+    assert_eq!(run(&mut board, 5_000), Stop::PowerOff);
+    let console = console(&mut board);
+    assert!(console.ends_with("2nd stage"), "{console}");
+}
+
+#[test]
 fn power_goes_before_an_instruction() {
     let mut board = board(fixture());
     board.power_on();

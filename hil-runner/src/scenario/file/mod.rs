@@ -33,7 +33,7 @@ pub(super) struct File {
     /// Values to use as `"$name"` in place of any value of `device`, `images` and `step`. A list or a
     /// range makes one case of each of its values; several of them make one case of each combination.
     #[serde(default)]
-    #[allow(dead_code, reason = "parameters are replaced before a file is read into these types")]
+    #[expect(dead_code, reason = "parameters are replaced before a file is read into these types")]
     pub(super) parameters: BTreeMap<String, Parameter>,
     /// What is done and what must then hold. Each step has one verb.
     #[schemars(length(min = 1))]
@@ -63,7 +63,7 @@ pub(super) struct Head {
 /// The values of a parameter: one value, a list of values, or a range.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[allow(dead_code, reason = "parameters are replaced before a file is read into these types")]
+#[expect(dead_code, reason = "parameters are replaced before a file is read into these types")]
 pub(super) enum Parameter {
     /// One value: a name for a constant.
     One(Scalar),
@@ -76,7 +76,7 @@ pub(super) enum Parameter {
 /// A text, a number or a truth value.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[allow(dead_code, reason = "parameters are replaced before a file is read into these types")]
+#[expect(dead_code, reason = "parameters are replaced before a file is read into these types")]
 pub(super) enum Scalar {
     Text(String),
     Number(f64),
@@ -86,7 +86,7 @@ pub(super) enum Scalar {
 /// Equally spaced values. All three are numbers, or all three are time spans.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "parameters are replaced before a file is read into these types")]
+#[expect(dead_code, reason = "parameters are replaced before a file is read into these types")]
 pub(super) struct RangeTable {
     /// First value.
     pub(super) from: RangeEnd,
@@ -99,7 +99,7 @@ pub(super) struct RangeTable {
 /// A number, or a time span such as `"20 ms"`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[allow(dead_code, reason = "parameters are replaced before a file is read into these types")]
+#[expect(dead_code, reason = "parameters are replaced before a file is read into these types")]
 pub(super) enum RangeEnd {
     Number(f64),
     Span(Span),

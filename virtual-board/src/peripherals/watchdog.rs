@@ -1,6 +1,6 @@
 //! The four-stage watchdog that timer groups and the RTC controller share.
 
-use super::super::registers::Registers;
+use super::registers::Registers;
 use crate::time::Ticks;
 
 /// What the write protection register holds while the watchdog's registers can be written (ESP-IDF
@@ -9,19 +9,19 @@ const KEY: u32 = 0x50D8_3AA1;
 
 /// The frequency of a clock: `cycles` of it last `ticks`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::peripherals) struct Rate {
-    pub(in crate::peripherals) cycles: u64,
-    pub(in crate::peripherals) ticks: u64,
+pub(super) struct Rate {
+    pub(super) cycles: u64,
+    pub(super) ticks: u64,
 }
 
 impl Rate {
     /// Whole cycles in a number of ticks.
-    pub(in crate::peripherals) fn cycles_in(self, ticks: u64) -> u64 {
+    pub(super) fn cycles_in(self, ticks: u64) -> u64 {
         (u128::from(ticks) * u128::from(self.cycles) / u128::from(self.ticks)) as u64
     }
 
     /// Ticks until that many cycles are over.
-    pub(in crate::peripherals) fn ticks_for(self, cycles: u64) -> u64 {
+    pub(super) fn ticks_for(self, cycles: u64) -> u64 {
         let ticks = (u128::from(cycles) * u128::from(self.ticks)).div_ceil(self.cycles.into());
         u64::try_from(ticks).unwrap_or(u64::MAX)
     }
@@ -29,7 +29,7 @@ impl Rate {
 
 /// What happens at the end of a stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::peripherals) enum Action {
+pub(super) enum Action {
     #[default]
     Off,
     Interrupt,
@@ -41,7 +41,7 @@ pub(in crate::peripherals) enum Action {
 
 impl Action {
     /// Reads the field of a stage; the timer groups' has two bits and never reaches the last one.
-    pub(in crate::peripherals) fn from_field(field: u32) -> Self {
+    pub(super) fn from_field(field: u32) -> Self {
         match field {
             0 => Self::Off,
             1 => Self::Interrupt,
@@ -58,14 +58,14 @@ impl Action {
 
 /// A stage: how many cycles it lasts and what happens then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::peripherals) struct Stage {
-    pub(in crate::peripherals) cycles: u64,
-    pub(in crate::peripherals) action: Action,
+pub(super) struct Stage {
+    pub(super) cycles: u64,
+    pub(super) action: Action,
 }
 
 /// Stages pass one after the other and start over after the last, until somebody feeds.
 #[derive(Clone, Debug)]
-pub(in crate::peripherals) struct Watchdog {
+pub(super) struct Watchdog {
     rate: Rate,
     stages: [Stage; 4],
     enabled: bool,
@@ -77,20 +77,14 @@ pub(in crate::peripherals) struct Watchdog {
 
 impl Watchdog {
     /// A watchdog that is off.
-    pub(in crate::peripherals) fn new(rate: Rate) -> Self {
+    pub(super) fn new(rate: Rate) -> Self {
         let stages = [Stage::default(); 4];
         Self { rate, stages, enabled: false, stage: 0, since: Ticks(0), counted: 0 }
     }
 
     /// Takes over what the registers say. The running count goes on, at the new rate; a watchdog that
     /// was off starts with its first stage.
-    pub(in crate::peripherals) fn configure(
-        &mut self,
-        enabled: bool,
-        rate: Rate,
-        stages: [Stage; 4],
-        now: Ticks,
-    ) {
+    pub(super) fn configure(&mut self, enabled: bool, rate: Rate, stages: [Stage; 4], now: Ticks) {
         if enabled && !self.enabled {
             self.feed(now);
         } else if rate != self.rate {
@@ -101,18 +95,18 @@ impl Watchdog {
     }
 
     /// Back to the start of the first stage.
-    pub(in crate::peripherals) fn feed(&mut self, now: Ticks) {
+    pub(super) fn feed(&mut self, now: Ticks) {
         (self.stage, self.since, self.counted) = (0, now, 0);
     }
 
     /// When the next stage ends.
-    pub(in crate::peripherals) fn next_event(&self) -> Option<Ticks> {
+    pub(super) fn next_event(&self) -> Option<Ticks> {
         let acts = self.stages.iter().any(|stage| stage.action != Action::Off);
         (self.enabled && acts).then(|| self.stage_end())
     }
 
     /// Passes the stages that are over at `now`, up to one that resets.
-    pub(in crate::peripherals) fn advance(&mut self, now: Ticks, mut act: impl FnMut(Action)) {
+    pub(super) fn advance(&mut self, now: Ticks, mut act: impl FnMut(Action)) {
         if !self.enabled {
             return;
         }
@@ -150,7 +144,7 @@ impl Watchdog {
 }
 
 /// Whether the watchdog's registers can be written, going by the key in the register at `offset`.
-pub(in crate::peripherals) fn unlocked(registers: &Registers, offset: u32) -> bool {
+pub(super) fn unlocked(registers: &Registers, offset: u32) -> bool {
     registers.get(offset) == KEY
 }
 

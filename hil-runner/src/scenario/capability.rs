@@ -2,7 +2,7 @@
 
 use super::case::{Action, Case, Cut, Place, Step, Which};
 use super::file::{ChipName, CutKind, Phase, ResetKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -127,7 +127,8 @@ fn of_action(action: &Action) -> Vec<Capability> {
 }
 
 /// Kinds of boards, for planning. When a case is run, the board itself says what it can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum BoardKind {
     /// The flash model with the update code in process.
     Model,

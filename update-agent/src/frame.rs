@@ -40,7 +40,7 @@ enum Place {
 }
 
 /// Finds the packets in console input. Everything else in it is ignored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Receiver<const N: usize> {
     place: Place,
     line: [u8; TEXT + 1],

@@ -24,7 +24,7 @@ use embedded_storage::nor_flash::{
 };
 
 /// The switches of the trace, shared between the flash wrapper and the agent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Trace {
     on: Cell<bool>,
     operations: Cell<u32>,

@@ -6,9 +6,11 @@
 
 mod contents;
 mod cut;
+mod model;
 
 pub use contents::Contents;
 pub use cut::{CutPlan, CutPoint, CutReport, Landing, Operation, OperationKind};
+pub use model::ModelBoard;
 
 use crate::scenario::{BoardKind, Capability, ResetKind};
 use std::any::Any;
@@ -70,8 +72,8 @@ pub trait Board: Send {
     /// The board has no such reset, or it fails.
     fn reset(&mut self, kind: ResetKind) -> Result<Box<dyn Port>, RigError>;
 
-    /// Plans a cut in place of the one before, or none. Operations count from now; while the device is off,
-    /// from its start.
+    /// Plans a cut in place of the one before, or none; what became of one that has fired can then still be
+    /// asked for. Operations count from now; while the device is off, from its start.
     ///
     /// # Errors
     /// The board cannot cut like that.

@@ -1,7 +1,19 @@
 //! Runs cases on boards, and keeps what came of it.
 
+mod case;
+mod console;
+mod device;
+mod exec;
+mod flip;
+mod host;
+mod images;
+mod otadata;
 mod outcome;
+mod smp;
+mod steps;
+mod stop;
 
+pub use case::{Options, run_case};
 pub use outcome::{
     BootRecord, CutRecord, EntryRecord, OperationRecord, Outcome, StepRecord, Verdict,
 };

@@ -332,6 +332,13 @@ pub struct Cut {
     pub off: Duration,
 }
 
+impl Cut {
+    /// Whether it falls into each operation in turn.
+    pub fn is_every(&self) -> bool {
+        matches!(self.place, Place::Operation { which: Which::Every, .. })
+    }
+}
+
 /// When a cut falls.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Place {

@@ -64,7 +64,8 @@ pub enum CutOutcome {
 impl CutOutcome {
     /// The tear for `operation`, of whose busy time the part `elapsed` has passed. `nested`: another
     /// operation is suspended, and the tear has to fit both.
-    pub(super) fn tear(&self, operation: &Operation, elapsed: f64, nested: bool) -> Tear {
+    #[must_use]
+    pub fn tear(&self, operation: &Operation, elapsed: f64, nested: bool) -> Tear {
         let (fraction, seed) = match self {
             Self::Exact(tear) => return tear.clone(),
             Self::Fraction { fraction, seed } => (*fraction, *seed),

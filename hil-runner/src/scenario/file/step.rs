@@ -258,7 +258,8 @@ pub(in crate::scenario) struct OfferOlderStep {
     pub(in crate::scenario) limit: Option<Span>,
 }
 
-/// The device must take an update now: it is updated to this image, boots it and confirms it.
+/// The device must take an update now: it is updated to this image, boots it and confirms it. An image on
+/// trial is confirmed before, as no device takes an update from one.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(in crate::scenario) struct StillUpdatableStep {

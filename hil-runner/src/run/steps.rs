@@ -1,0 +1,516 @@
+//! What each verb does to the device.
+
+use super::console::matching;
+use super::device::{Device, START, patterns, seconds};
+use super::flip;
+use super::host;
+use super::images::fit;
+use super::otadata;
+use super::outcome::BootRecord;
+use super::smp::Answer;
+use super::stop::{Run, Stop, fail};
+use crate::board::{CutPlan, RigError};
+use crate::scenario::{Action, Command, Expectation, Phase, ResetKind, Step, Text};
+use std::time::{Duration, Instant};
+
+/// A cut that waits for its part of the step.
+#[derive(Clone, Debug)]
+pub(super) struct Planned {
+    pub(super) plan: CutPlan,
+    pub(super) during: Option<Phase>,
+}
+
+impl Device<'_> {
+    /// Does what a step says, once. A cut is planned where its part of the step begins.
+    pub(super) fn perform(&mut self, step: &Step, cut: Option<&Planned>) -> Run {
+        match &step.action {
+            // Flash has its first contents before the run begins.
+            Action::Install { .. } => Ok(()),
+            Action::Boot { images, app, text, never } => {
+                self.boot(step, images, cut)?;
+                let slot = app.map(|app| app.to_string());
+                if let Some(running) = &self.progress.running
+                    && slot.as_ref().is_some_and(|slot| *slot != running.slot)
+                {
+                    let slot = slot.unwrap_or_default();
+                    return fail(format!("it runs from {}, expected {slot}", running.slot));
+                }
+                self.judge_texts(step.limit, text, never)
+            }
+            Action::Update { image, refused, break_link } => {
+                self.update(step, image, *refused, *break_link, cut)
+            }
+            Action::Select { image } => self.select(step, image, cut),
+            Action::Confirm { image } => self.confirm(step, image, cut),
+            Action::RollBack { .. } => self.roll_back(step, cut),
+            Action::Reset { kind } => self.reset_step(*kind),
+            Action::PowerCycle { off } => {
+                self.stop()?;
+                self.start(*off)
+            }
+            Action::Send { line, until } => {
+                self.ready(step)?;
+                self.plan(cut, None)?;
+                self.touch();
+                let console = self.console()?;
+                let from = console.next();
+                console.send(line)?;
+                self.await_text(until.as_ref(), from, step.limit)
+            }
+            Action::Run { program, until } => {
+                self.ready(step)?;
+                self.plan(cut, None)?;
+                self.touch();
+                let from = self.console()?.next();
+                let status = host::run(program, step.limit, &[], &self.console()?)?;
+                if !status.success {
+                    return fail(format!("{} ended with {}", status.name, status.end));
+                }
+                self.await_text(until.as_ref(), from, step.limit)
+            }
+            Action::WaitFor { text, never } => self.wait_for(text, never, step.limit),
+            Action::FlipBits { place, count, seed } => {
+                let change = flip::choose(self, *place, *count, *seed)?;
+                self.stop()?;
+                for (offset, byte) in change {
+                    self.board.write_flash(offset, &[byte])?;
+                }
+                Ok(())
+            }
+            Action::Expect(expectation) => self.expect(expectation),
+            Action::ExpectStable { time, boots, never } => {
+                self.expect_stable(*time, *boots, never, step.limit)
+            }
+            Action::OfferOlder { image } => self.offer_older(step, image),
+            Action::StillUpdatable { image } => self.still_updatable(step, image),
+        }
+    }
+
+    /// Something was done to the device since it started.
+    fn touch(&mut self) {
+        self.progress.unjudged = false;
+        self.progress.fresh = false;
+    }
+
+    /// Has the device run.
+    fn ready(&mut self, step: &Step) -> Run {
+        self.running(START.max(step.limit)).map(drop)
+    }
+
+    /// Plans a cut if this is the part of the step that it belongs to; `None` is the step as a whole.
+    fn plan(&mut self, cut: Option<&Planned>, part: Option<Phase>) -> Run {
+        match cut {
+            Some(cut) if cut.during == part => self.plan_any(Some(cut)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Plans a cut in a step that has but one part.
+    fn plan_any(&mut self, cut: Option<&Planned>) -> Run {
+        self.forget_operations();
+        match cut {
+            Some(cut) => Ok(self.board.plan_cut(Some(cut.plan.clone()))?),
+            None => Ok(()),
+        }
+    }
+
+    fn boot(&mut self, step: &Step, images: &[String], cut: Option<&Planned>) -> Run {
+        let resets_itself = self.resets_itself();
+        self.plan_any(cut)?;
+        let running = if !self.progress.on {
+            self.start(Duration::ZERO)?;
+            self.wait_for_start(step.limit)?
+        } else if self.progress.unjudged {
+            match self.progress.running.clone() {
+                Some(running) => running,
+                None => self.wait_for_start(step.limit)?,
+            }
+        } else {
+            if !resets_itself {
+                self.restart()?;
+            }
+            self.wait_for_start(step.limit)?
+        };
+        self.progress.unjudged = false;
+        self.progress.fresh = true;
+        self.progress.boots.push(BootRecord {
+            image: running.image.clone().unwrap_or_else(|other| other),
+            slot: running.slot.clone(),
+            expected: images.to_vec(),
+            after_cuts: self.progress.cuts.len(),
+        });
+        match &running.image {
+            Ok(image) if images.contains(image) => Ok(()),
+            Ok(other) | Err(other) => {
+                fail(format!("{other} runs, expected {}", images.join(" or ")))
+            }
+        }
+    }
+
+    /// Judges what the console shows of the start that was just judged.
+    fn judge_texts(&mut self, limit: Duration, text: &[Text], never: &[Text]) -> Run {
+        let console = self.console()?;
+        let end = Instant::now() + limit;
+        let mut from = self.progress.start_line;
+        for (wanted, pattern) in text.iter().zip(patterns(text)) {
+            let left = end.saturating_duration_since(Instant::now());
+            let found =
+                console.wait(from, left, true, |line| Ok(pattern.is_match(line).then_some(())))?;
+            let Some(((), next)) = found else {
+                return fail(format!("the console does not show {}", words(wanted)));
+            };
+            from = next;
+        }
+        self.never(never)
+    }
+
+    fn update(
+        &mut self,
+        step: &Step,
+        image: &str,
+        refused: bool,
+        break_link: Option<u32>,
+        cut: Option<&Planned>,
+    ) -> Run {
+        self.ready(step)?;
+        if let Some(commands) = &self.case.device.commands {
+            let command = commands.update.clone();
+            self.plan_any(cut)?;
+            self.touch();
+            let answer = self.command(&command, image, step.limit)?;
+            return expect_answer(answer, refused, image);
+        }
+        let bytes = self.images.get(image)?.bytes.clone();
+        let smp = self.smp()?;
+        if cut.is_some() {
+            smp.trace()?;
+        }
+        self.touch();
+        self.plan(cut, None)?;
+        self.plan(cut, Some(Phase::Upload))?;
+        if let Some(after) = break_link {
+            smp.upload_broken(&bytes, after)?;
+        }
+        let mut answer = smp.upload(&bytes, false)?;
+        self.end_of_part(cut, Phase::Upload)?;
+        if answer == Answer::Done {
+            self.plan(cut, Some(Phase::Select))?;
+            answer = smp.select(&bytes)?;
+        }
+        expect_answer(answer, refused, image)
+    }
+
+    /// Ends the part of the step that a cut was planned for.
+    fn end_of_part(&mut self, cut: Option<&Planned>, part: Phase) -> Run {
+        match cut {
+            Some(cut) if cut.during == Some(part) => {
+                self.part = Some(self.operations());
+                Ok(self.board.plan_cut(None)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn select(&mut self, step: &Step, image: &str, cut: Option<&Planned>) -> Run {
+        self.ready(step)?;
+        if let Some(commands) = &self.case.device.commands {
+            let command = commands.select.clone().ok_or_else(|| no_command("select"))?;
+            self.plan_any(cut)?;
+            self.touch();
+            let answer = self.command(&command, image, step.limit)?;
+            return expect_answer(answer, false, image);
+        }
+        let bytes = self.images.get(image)?.bytes.clone();
+        let smp = self.smp()?;
+        if cut.is_some() {
+            smp.trace()?;
+        }
+        self.touch();
+        self.plan_any(cut)?;
+        expect_answer(smp.select(&bytes)?, false, image)
+    }
+
+    fn confirm(&mut self, step: &Step, image: &str, cut: Option<&Planned>) -> Run {
+        let running = self.running(START)?;
+        if running.image.as_deref() != Ok(image) {
+            let other = running.image.unwrap_or_else(|other| other);
+            return fail(format!("{other} runs, so {image} cannot be confirmed"));
+        }
+        if let Some(commands) = &self.case.device.commands {
+            let command = commands.confirm.clone().ok_or_else(|| no_command("confirm"))?;
+            self.plan_any(cut)?;
+            self.touch();
+            let answer = self.command(&command, image, step.limit)?;
+            return expect_answer(answer, false, image);
+        }
+        let smp = self.smp()?;
+        if cut.is_some() {
+            smp.trace()?;
+        }
+        self.touch();
+        self.plan_any(cut)?;
+        expect_answer(smp.confirm()?, false, image)
+    }
+
+    fn roll_back(&mut self, step: &Step, cut: Option<&Planned>) -> Run {
+        self.ready(step)?;
+        let commands = self.case.device.commands.as_ref();
+        if let Some(command) = commands.and_then(|commands| commands.roll_back.clone()) {
+            self.plan_any(cut)?;
+            self.touch();
+            let answer = self.command(&command, "", step.limit)?;
+            return expect_answer(answer, false, "the roll-back");
+        }
+        let resets_itself = self.resets_itself();
+        self.plan_any(cut)?;
+        if resets_itself {
+            self.progress.running = None;
+            self.progress.unjudged = true;
+        } else {
+            self.restart()?;
+        }
+        self.wait_for_start(step.limit).map(drop)
+    }
+
+    fn reset_step(&mut self, kind: ResetKind) -> Run {
+        self.running(START)?;
+        if self.resets_itself() {
+            // It is on its way already; the reset that was asked for comes first where the board makes it.
+            self.progress.running = None;
+            self.progress.unjudged = true;
+            return match kind {
+                ResetKind::Software => Ok(()),
+                kind => self.reset(kind),
+            };
+        }
+        self.reset(kind)
+    }
+
+    /// Tells a product that does not speak SMP what to do.
+    fn command(&mut self, command: &Command, image: &str, limit: Duration) -> Run<Answer> {
+        let console = self.console()?;
+        let from = console.next();
+        let file = self.images.get(image).map(|image| image.file.display().to_string());
+        let port = console.path().map(|path| path.display().to_string()).unwrap_or_default();
+        let words =
+            [("{image}", image.to_owned()), ("{file}", file.unwrap_or_default()), ("{port}", port)];
+        match command {
+            Command::Send { line, until, refused } => {
+                console.send(&host::replaced(line, &words))?;
+                self.answer(Some(until), refused.as_ref(), from, limit)
+            }
+            Command::Run { program, until, refused, limit: own } => {
+                let status = host::run(program, *own, &words, &console)?;
+                match (status.success, until, refused) {
+                    (false, _, None) => Ok(Answer::Refused(status.end)),
+                    (false, _, Some(_)) | (true, Some(_), _) => {
+                        self.answer(until.as_ref(), refused.as_ref(), from, limit)
+                    }
+                    (true, None, _) => Ok(Answer::Done),
+                }
+            }
+        }
+    }
+
+    /// Waits for one of the texts that say how a command ended.
+    fn answer(
+        &mut self,
+        until: Option<&Text>,
+        refused: Option<&Text>,
+        from: usize,
+        limit: Duration,
+    ) -> Run<Answer> {
+        let done = until.and_then(Text::regex);
+        let no = refused.and_then(Text::regex);
+        let found = self.console()?.wait(from, limit, true, |line| {
+            let is = |pattern: &Option<regex::Regex>| {
+                pattern.as_ref().is_some_and(|pattern| pattern.is_match(line))
+            };
+            Ok(match (is(&no), is(&done)) {
+                (true, _) => Some(Answer::Refused(line.to_owned())),
+                (false, true) => Some(Answer::Done),
+                (false, false) => None,
+            })
+        })?;
+        match found {
+            Some((answer, _)) => Ok(answer),
+            None => {
+                let wanted = until.or(refused).map(words).unwrap_or_default();
+                fail(format!("the console does not show {wanted} within {}", seconds(limit)))
+            }
+        }
+    }
+
+    fn await_text(&mut self, until: Option<&Text>, from: usize, limit: Duration) -> Run {
+        match until {
+            None => Ok(()),
+            Some(until) => self.answer(Some(until), None, from, limit).map(drop),
+        }
+    }
+
+    fn wait_for(&mut self, text: &Text, never: &[Text], limit: Duration) -> Run {
+        self.running(START)?;
+        let never = patterns(never);
+        let wanted = patterns(std::slice::from_ref(text));
+        let found =
+            self.console()?.wait(self.progress.report_line, limit, true, |line| match matching(
+                &never, line,
+            ) {
+                Some(pattern) => {
+                    fail(format!("the console shows {pattern:?}, which must not come: {line}"))
+                }
+                None => Ok(matching(&wanted, line).map(drop)),
+            })?;
+        match found {
+            Some(_) => Ok(()),
+            None => {
+                fail(format!("the console does not show {} within {}", words(text), seconds(limit)))
+            }
+        }
+    }
+
+    fn expect(&mut self, expectation: &Expectation) -> Run {
+        let apps = *self.case.device.layout.apps();
+        if let Some(wanted) = &expectation.otadata {
+            self.judge_otadata(wanted)?;
+        }
+        if let Some(wanted) = expectation.selected {
+            let selected = otadata::selected(&self.entries()?, &apps);
+            if selected != Some(wanted) {
+                let selected = selected.map_or_else(|| "nothing".into(), |app| app.to_string());
+                return fail(format!("the next boot selects {selected}, expected {wanted}"));
+            }
+        }
+        for (app, image) in &expectation.holds {
+            let region = apps.app(*app).ok_or_else(|| no_slot(*app))?;
+            let bytes = self.images.get(image)?.bytes.clone();
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).min(region.size);
+            let held = self.read_flash(region.offset..region.offset + length)?;
+            if let Some(at) = held.iter().zip(&bytes).position(|(held, byte)| held != byte) {
+                return fail(format!("{app} does not hold {image}: byte {at:#x} differs"));
+            }
+        }
+        for app in &expectation.untouched {
+            let region = apps.app(*app).ok_or_else(|| no_slot(*app))?;
+            let held = self.read_flash(region.offset..region.offset + region.size)?;
+            let first = self.first_contents(region.offset, region.size)?;
+            if let Some(at) = held.iter().zip(&first).position(|(held, byte)| held != byte) {
+                return fail(format!("{app} was written to: byte {at:#x} differs"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a part of flash held before the first boot.
+    fn first_contents(&self, offset: u32, size: u32) -> Run<Vec<u8>> {
+        let mut bytes = vec![0xFF; size as usize];
+        for (at, piece) in self.images.contents(self.case, &[])?.pieces() {
+            let into = at.checked_sub(offset).and_then(|at| bytes.get_mut(at as usize..));
+            for (to, from) in into.unwrap_or_default().iter_mut().zip(piece) {
+                *to = *from;
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn expect_stable(
+        &mut self,
+        time: Option<Duration>,
+        boots: Option<u32>,
+        never: &[Text],
+        limit: Duration,
+    ) -> Run {
+        let first = self.running(START)?;
+        if let Some(time) = time {
+            let console = self.console()?;
+            let from = self.progress.report_line;
+            let again = console.wait(from, time, false, |line| {
+                // The mask ROM greets at every reset.
+                Ok((line.contains("boot: fw=") || line.contains("ESP-ROM:"))
+                    .then(|| line.to_owned()))
+            })?;
+            if let Some((line, _)) = again {
+                return fail(format!("the device restarted by itself: {line}"));
+            }
+            self.never(never)?;
+        }
+        for number in 1..=boots.unwrap_or(0) {
+            self.restart()?;
+            let running = self.wait_for_start(limit.min(START))?;
+            self.progress.unjudged = false;
+            if running != first {
+                let name = |it: &super::device::Running| {
+                    let image = it.image.clone().unwrap_or_else(|other| other);
+                    format!("{image} in {}", it.slot)
+                };
+                let (now, before) = (name(&running), name(&first));
+                return fail(format!("after restart {number} {now} runs, before it was {before}"));
+            }
+            self.never(never)?;
+        }
+        Ok(())
+    }
+
+    fn offer_older(&mut self, step: &Step, image: &str) -> Run {
+        self.ready(step)?;
+        let bytes = self.images.get(image)?.bytes.clone();
+        if self.case.device.commands.is_some() {
+            return self.update(step, image, true, None, None);
+        }
+        let smp = self.smp()?;
+        let before = smp.entries()?;
+        let answer = smp.upload(&bytes, true)?;
+        if answer == Answer::Done {
+            return fail(format!("{image}, which is older, was taken as an upgrade"));
+        }
+        if smp.entries()? != before {
+            return fail(format!("{image} was refused, and otadata changed"));
+        }
+        Ok(())
+    }
+
+    fn still_updatable(&mut self, step: &Step, image: &str) -> Run {
+        let running = self.running(START)?;
+        if running.image.as_deref() == Ok(image) && !self.case.images.get(image).is_some_and(fit) {
+            return fail(format!("{image} runs already, and is unfit"));
+        }
+        if self.speaks_smp() && otadata::on_trial(&self.entries()?) {
+            // An image on trial takes no update (ESP-IDF `esp_ota_begin`), and it was good enough so far.
+            expect_answer(self.smp()?.confirm()?, false, "the image on trial")?;
+        }
+        self.update(step, image, false, None, None)?;
+        self.boot(step, &[image.to_owned()], None)?;
+        if self.speaks_smp() || self.has_confirm() {
+            self.confirm(step, image, None)?;
+        }
+        Ok(())
+    }
+
+    fn has_confirm(&self) -> bool {
+        self.case.device.commands.as_ref().is_some_and(|commands| commands.confirm.is_some())
+    }
+}
+
+fn no_slot(app: ota_core::partition::App) -> Stop {
+    RigError::new(format!("the partition table has no {app}")).into()
+}
+
+fn no_command(verb: &str) -> Stop {
+    RigError::new(format!("the product has no command to {verb}")).into()
+}
+
+fn expect_answer(answer: Answer, refused: bool, image: &str) -> Run {
+    match (answer, refused) {
+        (Answer::Done, false) | (Answer::Refused(_), true) => Ok(()),
+        (Answer::Done, true) => fail(format!("{image} was accepted, and must be refused")),
+        (Answer::Refused(why), false) => fail(format!("{image} was refused: {why}")),
+    }
+}
+
+/// A text as it is written in a scenario.
+fn words(text: &Text) -> String {
+    match text {
+        Text::Plain(text) => format!("`{text}`"),
+        Text::Pattern(pattern) => format!("the pattern `{}`", pattern.pattern),
+    }
+}

@@ -99,6 +99,26 @@ pub trait Board: Send {
         Err(RigError::new("this board has no checkpoints"))
     }
 
+    /// Keeps the device as it is at each flash operation from now on (while it is off: from its start), so
+    /// that it can be cut there later without doing the same again. False when the board cannot.
+    fn record(&mut self) -> bool {
+        false
+    }
+
+    /// Ends the recording and gives it away; `None` when there is none.
+    fn take_recording(&mut self) -> Option<Recording> {
+        None
+    }
+
+    /// Puts the device where the cut, at an operation counted from the start of the recording, would have
+    /// left it; [`take_cut`](Self::take_cut) tells about it. False when there is no such operation.
+    ///
+    /// # Errors
+    /// The recording is of another board.
+    fn cut_in(&mut self, _: &Recording, _: &CutPlan) -> Result<bool, RigError> {
+        Err(RigError::new("this board has no recordings"))
+    }
+
     /// A digest of all flash contents, hidden conditions of its cells included; `None` when it takes long.
     fn fingerprint(&mut self) -> Option<[u8; 16]> {
         None
@@ -107,6 +127,9 @@ pub trait Board: Send {
 
 /// A state of a board that it can return to; what is in it is the board's own.
 pub type Checkpoint = Box<dyn Any + Send>;
+
+/// A device at each of its flash operations for some time; what is in it is the board's own.
+pub type Recording = Box<dyn Any + Send>;
 
 /// The console of a device, both ways, for one start.
 ///

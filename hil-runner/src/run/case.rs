@@ -164,12 +164,11 @@ impl Runs<'_> {
             };
             if fired {
                 *last += 1;
-                let kept = shared.choices.len();
-                shared.checkpoints.truncate(kept);
+                shared.kept.truncate(shared.choices.len());
                 return true;
             }
             shared.choices.pop();
-            shared.checkpoints.truncate(shared.choices.len());
+            shared.kept.truncate(shared.choices.len());
             fired = true;
         }
     }
@@ -194,7 +193,7 @@ impl Runs<'_> {
             let again = verdict == Verdict::RigError && attempt < self.options.attempts;
             if again {
                 attempt += 1;
-                self.shared.checkpoints.clear();
+                self.shared.kept.clear();
                 continue;
             }
             let fired = end.fired;

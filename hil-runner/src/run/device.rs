@@ -6,7 +6,7 @@ use super::otadata;
 use super::outcome::{BootRecord, CutRecord, EntryRecord, OperationRecord};
 use super::smp::Smp;
 use super::stop::{Run, Stop, fail};
-use crate::board::{Board, Operation, Port, RigError};
+use crate::board::{Board, Operation, Port, Recording, RigError};
 use crate::scenario::{Capability, Case, Otadata, ResetKind, Text};
 use ota_core::otadata::SelectEntry;
 use regex::Regex;
@@ -69,6 +69,8 @@ pub(super) struct Device<'a> {
     pub(super) clock: Instant,
     /// The operations of a part of the step that is over, with a cut planned in it.
     pub(super) part: Option<Vec<Operation>>,
+    /// The recording of that part.
+    pub(super) recording: Option<Recording>,
 }
 
 /// The start of a device, as its console shows it.
@@ -88,6 +90,7 @@ impl<'a> Device<'a> {
             report: Regex::new(REPORT).expect("the pattern is valid"),
             clock: Instant::now(),
             part: None,
+            recording: None,
         }
     }
 

@@ -5,7 +5,7 @@ use super::images::Images;
 use super::outcome::{BootRecord, CutRecord, OperationRecord, StepRecord};
 use super::steps::Planned;
 use super::stop::{Run, Stop, fail};
-use crate::board::{Board, Checkpoint, CutPlan, CutPoint, CutReport, RigError};
+use crate::board::{Board, Checkpoint, CutPlan, CutPoint, CutReport, Recording, RigError};
 use crate::scenario::{Action, AfterCut, Case, Cut, Place, Step, Text, Then, Which};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct Shared {
     /// Operation numbers for the cuts at `every` operation, in the order in which a run meets them.
     pub(super) choices: Vec<u32>,
-    /// The device just before each choice.
-    pub(super) checkpoints: Vec<(Progress, Checkpoint)>,
+    /// The device at each choice.
+    pub(super) kept: Vec<Kept>,
     /// Which of the choices, counted from 1, met an operation at all.
     pub(super) fired: BTreeSet<usize>,
     /// How many operations a step has, where the last one is asked for.
@@ -25,6 +25,14 @@ pub(super) struct Shared {
     pub(super) known: BTreeMap<Known, String>,
     /// As of the run that goes on.
     pub(super) visited: Vec<Known>,
+}
+
+/// The device just before a part of a step whose operations are cut one after the other.
+pub(super) struct Kept {
+    progress: Progress,
+    checkpoint: Checkpoint,
+    /// At each of those operations, where the board can tell.
+    recording: Option<Recording>,
 }
 
 /// All that the rest of a run depends on, while the device is as a start left it.
@@ -75,7 +83,7 @@ impl<'a, 'b> Exec<'a, 'b> {
 
     /// Goes on from the last checkpoint, if there is one.
     pub(super) fn rewind(&mut self) -> Run<bool> {
-        let Some((progress, checkpoint)) = self.shared.checkpoints.last() else {
+        let Some(Kept { progress, checkpoint, .. }) = self.shared.kept.last() else {
             return Ok(false);
         };
         let port = self.device.board.rewind(checkpoint)?;
@@ -137,6 +145,12 @@ impl<'a, 'b> Exec<'a, 'b> {
             let made = self.device.progress.cuts_made;
             let cut = step.cuts.get(made);
             let planned = cut.map(|cut| self.choose(cut)).transpose()?;
+            if let (Some(cut), Some(planned)) = (cut, &planned)
+                && self.recorded(planned)?
+            {
+                self.fired(step, cut, Some(planned));
+                continue;
+            }
             let result = match made.checked_sub(1).and_then(|last| step.cuts.get(last)) {
                 None => self.first_time(step, planned.as_ref()),
                 Some(last) => self.after(step, last, after, planned.as_ref()),
@@ -145,12 +159,52 @@ impl<'a, 'b> Exec<'a, 'b> {
             match (result, cut) {
                 (true, Some(cut)) => self.fired(step, cut, planned.as_ref()),
                 (false, None) => return Ok(()),
-                (false, Some(cut)) => return self.not_fired(step, cut, planned.as_ref()),
+                (false, Some(cut)) => {
+                    if let Some(planned) = &planned
+                        && self.keep_recording(planned)?
+                    {
+                        self.fired(step, cut, Some(planned));
+                        continue;
+                    }
+                    return self.not_fired(step, cut, planned.as_ref());
+                }
                 (true, None) => {
                     return Err(RigError::new("the device was lost, and nobody cut it").into());
                 }
             }
         }
+    }
+
+    /// Whether the device was cut in a recording of this part of the step.
+    fn recorded(&mut self, planned: &Planned) -> Run<bool> {
+        if !planned.record {
+            return Ok(false);
+        }
+        let Some(Kept { recording: Some(recording), .. }) = self.shared.kept.last() else {
+            return Ok(false);
+        };
+        if self.device.board.cut_in(recording, &planned.plan)? {
+            Ok(true)
+        } else {
+            Err(Stop::NoSuchOperation)
+        }
+    }
+
+    /// Keeps the recording of this part of the step, and cuts the device in it.
+    fn keep_recording(&mut self, planned: &Planned) -> Run<bool> {
+        if !planned.record {
+            return Ok(false);
+        }
+        let recording = self.device.recording.take().or_else(|| self.device.board.take_recording());
+        let (Some(recording), Some(kept)) = (recording, self.shared.kept.last_mut()) else {
+            return Ok(false);
+        };
+        kept.recording = Some(recording);
+        let progress = kept.progress.clone();
+        self.device.rewind(progress, None);
+        self.device.progress.choices += 1;
+        self.device.part = None;
+        self.recorded(planned)
     }
 
     /// Whether a part of the step ended in an interruption. Waits for a cut that comes some time after a
@@ -199,10 +253,7 @@ impl<'a, 'b> Exec<'a, 'b> {
         planned: Option<&Planned>,
     ) -> Run {
         let made = self.device.progress.cuts_made;
-        self.device.forget_operations();
-        if let Some(planned) = planned {
-            self.device.board.plan_cut(Some(planned.plan.clone()))?;
-        }
+        self.device.plan_any(planned)?;
         self.device.start(last.off)?;
         let running = self.device.wait_for_start(START)?;
         self.device.progress.boots.push(BootRecord {
@@ -273,6 +324,7 @@ impl<'a, 'b> Exec<'a, 'b> {
 
     /// Where a cut is to fall. Keeps the device as it is before it, if there are several places.
     fn choose(&mut self, cut: &Cut) -> Run<Planned> {
+        let mut record = false;
         let point = match &cut.place {
             Place::Text { text, plus } => CutPoint::Text { text: text.clone(), plus: *plus },
             Place::Operation { which, into } => {
@@ -283,27 +335,31 @@ impl<'a, 'b> Exec<'a, 'b> {
                         let key = (self.device.progress.step, self.device.progress.cuts_made);
                         self.shared.counts.get(&key).copied().unwrap_or(u32::MAX)
                     }
-                    Which::Every => self.every()?,
+                    Which::Every => {
+                        record = true;
+                        self.every()
+                    }
                 };
                 CutPoint::Operation { number, into: *into }
             }
         };
-        Ok(Planned { plan: CutPlan { kind: cut.kind, point }, during: cut.during })
+        let record = record && self.shared.kept.len() == self.device.progress.choices;
+        Ok(Planned { plan: CutPlan { kind: cut.kind, point }, during: cut.during, record })
     }
 
-    fn every(&mut self) -> Run<u32> {
+    fn every(&mut self) -> u32 {
         let index = self.device.progress.choices;
         if index == self.shared.choices.len() {
             self.shared.choices.push(1);
-            if self.shared.checkpoints.len() == index
-                && let Some(checkpoint) = self.device.board.checkpoint()
-            {
-                let kept = self.device.kept();
-                self.shared.checkpoints.push((kept, checkpoint));
-            }
+        }
+        if self.shared.kept.len() == index
+            && let Some(checkpoint) = self.device.board.checkpoint()
+        {
+            let progress = self.device.kept();
+            self.shared.kept.push(Kept { progress, checkpoint, recording: None });
         }
         self.device.progress.choices += 1;
-        Ok(self.shared.choices.get(index).copied().unwrap_or(1))
+        self.shared.choices.get(index).copied().unwrap_or(1)
     }
 
     fn fired(&mut self, step: &Step, cut: &Cut, planned: Option<&Planned>) {

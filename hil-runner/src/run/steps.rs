@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 pub(super) struct Planned {
     pub(super) plan: CutPlan,
     pub(super) during: Option<Phase>,
+    /// Record the operations instead, if the board can.
+    pub(super) record: bool,
 }
 
 impl Device<'_> {
@@ -106,9 +108,12 @@ impl Device<'_> {
     }
 
     /// Plans a cut in a step that has but one part.
-    fn plan_any(&mut self, cut: Option<&Planned>) -> Run {
+    pub(super) fn plan_any(&mut self, cut: Option<&Planned>) -> Run {
         self.forget_operations();
+        self.part = None;
+        self.recording = None;
         match cut {
+            Some(cut) if cut.record && self.board.record() => Ok(()),
             Some(cut) => Ok(self.board.plan_cut(Some(cut.plan.clone()))?),
             None => Ok(()),
         }
@@ -205,6 +210,7 @@ impl Device<'_> {
         match cut {
             Some(cut) if cut.during == Some(part) => {
                 self.part = Some(self.operations());
+                self.recording = self.board.take_recording();
                 Ok(self.board.plan_cut(None)?)
             }
             _ => Ok(()),

@@ -1,11 +1,11 @@
 //! The modelled device: flash, bootloader, and the firmware that runs.
 
 use super::firmware::{Firmware, Next};
-use super::flash::{Counted, Counter, PROGRAM_BYTES, Pending};
+use super::flash::{Counted, Counter, PROGRAM_BYTES, Pending, split, tear};
 use crate::board::{Contents, CutPlan, CutPoint, CutReport, Landing, Operation, RigError};
 use ota_core::image::{ChipId, Requirements};
 use sim::bootloader::{BootInput, Bootloader, FullCheck};
-use sim::flash::{Chip, Driver, Memory, Part};
+use sim::flash::{self, Chip, Driver, Memory, Part};
 use std::collections::VecDeque;
 
 /// Restarts in a row after which the model lets a device be that goes on restarting.
@@ -31,6 +31,20 @@ pub(super) struct Device {
     output: VecDeque<u8>,
     starts: u64,
     report: Option<CutReport>,
+    /// A reset has cut it, and it has not started since.
+    restarts: Option<Cause>,
+    /// Number of the first command of the recording that goes on.
+    recording_from: u64,
+}
+
+/// A device at each of its flash operations.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    /// The operations, each with the number of its first command.
+    operations: Vec<(Operation, u64)>,
+    commands: Vec<flash::Recorded>,
+    /// Number of the first command.
+    from: u64,
 }
 
 impl Device {
@@ -45,6 +59,8 @@ impl Device {
             output: VecDeque::new(),
             starts: 0,
             report: None,
+            restarts: None,
+            recording_from: 0,
         }
     }
 
@@ -104,6 +120,49 @@ impl Device {
         self.report.take()
     }
 
+    /// Keeps flash as it is before each command from now on.
+    pub(super) fn record(&mut self) {
+        self.counter.recorded = Some(Vec::new());
+        self.chip.record();
+        self.recording_from = self.chip.operations();
+    }
+
+    pub(super) fn take_recording(&mut self) -> Option<Recorded> {
+        let operations = self.counter.recorded.take()?;
+        let commands = self.chip.take_recording();
+        Some(Recorded { operations, commands, from: self.recording_from })
+    }
+
+    /// Puts the device where the cut would have left it; false when there is no such operation.
+    pub(super) fn cut_in(&mut self, recorded: &Recorded, plan: &CutPlan) -> Result<bool, RigError> {
+        let CutPoint::Operation { number, into } = plan.point else {
+            return Err(RigError::new("the flash model has no console of its own"));
+        };
+        let index = number.max(1) as usize - 1;
+        let Some((operation, first)) = recorded.operations.get(index) else {
+            return Ok(false);
+        };
+        let power = plan.kind.stops_flash();
+        let (command, fraction) = split(operation, into);
+        let command = (first - recorded.from) as usize + command as usize;
+        // A write may have had fewer commands than its length asks for, if it failed.
+        let Some(command) = recorded.commands.get(command) else {
+            return Ok(false);
+        };
+        let torn = tear(&command.operation, fraction, power)
+            .apply(&command.before, &command.operation)
+            .map_err(|error| RigError::new(error.to_string()))?;
+        self.chip = chip(&self.part, torn);
+        let done = recorded.operations.get(..=index).unwrap_or_default();
+        self.counter = Counter {
+            log: done.iter().map(|(operation, _)| *operation).collect(),
+            cut: Some((*operation, power)),
+            ..Counter::default()
+        };
+        self.cut();
+        Ok(true)
+    }
+
     pub(super) fn take_operations(&mut self) -> Vec<Operation> {
         std::mem::take(&mut self.counter.log)
     }
@@ -117,6 +176,7 @@ impl Device {
 
     pub(super) fn stop(&mut self) {
         self.powered = false;
+        self.restarts = None;
         self.firmware = None;
         self.new_console();
     }
@@ -130,6 +190,8 @@ impl Device {
             self.new_console();
             console = self.starts;
             self.boot(Cause::PowerOn);
+        } else if let Some(cause) = self.restarts.take() {
+            self.boot(cause);
         }
         console
     }
@@ -138,6 +200,7 @@ impl Device {
     pub(super) fn reset(&mut self, cause: Cause) -> u64 {
         self.new_console();
         let console = self.starts;
+        self.restarts = None;
         if self.powered {
             self.boot(cause);
         }
@@ -226,8 +289,9 @@ impl Device {
         if cut.is_none_or(|(_, power)| power) {
             self.powered = false;
         } else {
+            // It starts by itself; nothing can see that before somebody looks at its console.
             self.chip.power_on();
-            self.boot(Cause::Watchdog);
+            self.restarts = Some(Cause::Watchdog);
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Pending {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counter {
     pub(super) log: Vec<Operation>,
+    /// The operations of a recording, each with the number of its first command in it.
+    pub(super) recorded: Option<Vec<(Operation, u64)>>,
     pub(super) pending: Option<Pending>,
     /// The operation that the cut was made in, and whether power went.
     pub(super) cut: Option<(Operation, bool)>,
@@ -34,6 +36,9 @@ impl Counter {
     /// Notes an operation that comes next, and plans the cut in it if its turn has come.
     fn count(&mut self, operation: Operation, chip: &mut Chip) {
         self.log.push(operation);
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push((operation, chip.operations()));
+        }
         let Some(pending) = &mut self.pending else {
             return;
         };
@@ -44,11 +49,7 @@ impl Counter {
         let Pending { into, power, .. } = *pending;
         self.pending = None;
         self.cut = Some((operation, power));
-        let commands = commands(&operation);
-        let at = into * f64::from(commands);
-        // The end of the last command is its end, not the start of one more.
-        let index = (at as u32).min(commands - 1);
-        let fraction = at - f64::from(index);
+        let (index, fraction) = split(&operation, into);
         let command = match operation.kind {
             OperationKind::Erase => flash::Operation::erase(operation.address, EraseSize::Sector4K),
             OperationKind::Write => {
@@ -56,14 +57,28 @@ impl Counter {
                 flash::Operation::program(operation.address, vec![0; length])
             }
         };
-        let tear = if power || fraction <= 0.0 {
-            CutOutcome::Fraction { fraction, seed: 0 }.tear(&command, 0.0, false)
-        } else {
-            // The chip keeps its power and ends the command under way.
-            Tear::Complete
-        };
+        let tear = tear(&command, fraction, power);
         chip.plan_cut(CutPlan { operation: chip.operations() + u64::from(index), tear });
     }
+}
+
+/// How a command ends that is cut after a fraction of its time.
+pub(super) fn tear(command: &flash::Operation, fraction: f64, power: bool) -> Tear {
+    if power || fraction <= 0.0 {
+        CutOutcome::Fraction { fraction, seed: 0 }.tear(command, 0.0, false)
+    } else {
+        // The chip keeps its power and ends the command under way.
+        Tear::Complete
+    }
+}
+
+/// The command of an operation that a cut falls into, and how far into that.
+pub(super) fn split(operation: &Operation, into: f64) -> (u32, f64) {
+    let commands = commands(operation);
+    let at = into * f64::from(commands);
+    // The end of the last command is its end, not the start of one more.
+    let index = (at as u32).min(commands - 1);
+    (index, at - f64::from(index))
 }
 
 /// Program commands for a write, or 1.

@@ -9,9 +9,11 @@ mod device;
 mod firmware;
 mod flash;
 
-use super::{Board, Checkpoint, Contents, CutPlan, CutReport, Operation, Port, RigError};
+use super::{
+    Board, Checkpoint, Contents, CutPlan, CutReport, Operation, Port, Recording, RigError,
+};
 use crate::scenario::{BoardKind, Capability, ResetKind};
-use device::{Cause, Device};
+use device::{Cause, Device, Recorded};
 use sim::flash::Part;
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
@@ -120,6 +122,21 @@ impl Board for ModelBoard {
         let kept = kept.ok_or_else(|| RigError::new("a checkpoint of another board"))?;
         let console = self.device().rewind(kept);
         Ok(self.port(console))
+    }
+
+    fn record(&mut self) -> bool {
+        self.device().record();
+        true
+    }
+
+    fn take_recording(&mut self) -> Option<Recording> {
+        Some(Box::new(self.device().take_recording()?))
+    }
+
+    fn cut_in(&mut self, recording: &Recording, plan: &CutPlan) -> Result<bool, RigError> {
+        let recorded = recording.downcast_ref::<Recorded>();
+        let recorded = recorded.ok_or_else(|| RigError::new("a recording of another board"))?;
+        self.device().cut_in(recorded, plan)
     }
 
     fn fingerprint(&mut self) -> Option<[u8; 16]> {

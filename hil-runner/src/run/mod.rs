@@ -7,6 +7,7 @@ mod exec;
 mod flip;
 mod host;
 mod images;
+mod journal;
 mod otadata;
 mod outcome;
 mod smp;
@@ -14,6 +15,7 @@ mod steps;
 mod stop;
 
 pub use case::{Options, run_case};
+pub use journal::{Header, Journal, JournalError, Recorded};
 pub use outcome::{
     BootRecord, CutRecord, EntryRecord, OperationRecord, Outcome, StepRecord, Verdict,
 };

@@ -14,7 +14,13 @@ fn root() -> PathBuf {
 fn every_scenario_passes_on_the_model() {
     let sources = Sources { family: root().join("target/fw") };
     let bootloader = virtual_board::stock_bootloader().unwrap();
-    let options = Options { bootloader, attempts: 1, only: None };
+    let options = Options {
+        bootloader,
+        attempts: 1,
+        rollback_bootloader: None,
+        only: None,
+        done: Default::default(),
+    };
     let filter = std::env::var("SCENARIO").unwrap_or_default();
     let mut files: Vec<_> = std::fs::read_dir(root().join("scenarios"))
         .unwrap()

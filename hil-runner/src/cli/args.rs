@@ -50,6 +50,19 @@ pub(super) enum Command {
         #[command(flatten)]
         filter: Filter,
     },
+    /// Runs scenarios on boards, and reports which firmware booted after each cut.
+    #[command(after_help = RUN_HELP)]
+    Run(RunArgs),
+    /// Does a run again that failed.
+    Replay {
+        /// The file that the run left behind.
+        file: PathBuf,
+        #[command(flatten)]
+        board: BoardArgs,
+        /// Folder with the images that `just fw` builds.
+        #[arg(long, value_name = "DIR", default_value = "target/fw")]
+        family: PathBuf,
+    },
     /// Prints the JSON Schema of scenario files, for editors.
     Schema,
     /// Explains a code of a diagnostic.
@@ -66,6 +79,74 @@ pub(super) enum Command {
         #[arg(default_value = "scenarios")]
         paths: Vec<PathBuf>,
     },
+}
+
+const RUN_HELP: &str = "\
+Examples:
+  hil-runner run --board model                    all of scenarios/ on the flash model
+  hil-runner run --board model --board virtual    on both, each case on each
+  hil-runner run scenarios/cut-update.toml --case 'cut-update[layout=2-slots]' --at 17
+
+Exit status: 0 all passed, 1 something failed, 2 an argument or a file is wrong, 3 the bench failed or
+nothing was run, 4 passed only when tried again.";
+
+/// What is run, and where.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) files: Files,
+    #[command(flatten)]
+    pub(super) filter: Filter,
+    /// Only cases with this in their names.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) case: Option<String>,
+    /// Only the run with these operation numbers for the cuts at every operation, as in `3,1`.
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+    pub(super) at: Option<Vec<u32>>,
+    #[command(flatten)]
+    pub(super) board: BoardArgs,
+    /// Go on with the journal that is there; what is in it is not done again.
+    #[arg(long)]
+    pub(super) resume: bool,
+    /// Print a line of JSON for each run.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl RunArgs {
+    /// Whether a case is asked for.
+    pub(super) fn takes(&self, case: &str) -> bool {
+        self.case.as_ref().is_none_or(|text| case.contains(text.as_str()))
+    }
+}
+
+/// Which boards, and what becomes of the results.
+#[derive(Debug, Args)]
+pub(super) struct BoardArgs {
+    /// `model`, `virtual`, or the name of a board in the bench's inventory; may be repeated, then each case
+    /// runs on each.
+    #[arg(long, value_name = "NAME")]
+    pub(super) board: Vec<String>,
+    /// How many models or virtual boards share the work [default: one for each processor].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) jobs: Option<u16>,
+    /// How often a run is tried when the bench fails or a cut misses. A wrong boot is never tried again.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) attempts: u32,
+    /// A bootloader with rollback, for virtual and real boards.
+    #[arg(long, value_name = "FILE")]
+    pub(super) rollback_bootloader: Option<PathBuf>,
+    /// Folder for the journal, the reports and the replays.
+    #[arg(long, value_name = "DIR", default_value = "target/hil")]
+    pub(super) results: PathBuf,
+}
+
+impl BoardArgs {
+    /// How many models or virtual boards share the work.
+    pub(super) fn jobs(&self) -> usize {
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.map_or_else(processors, usize::from)
+    }
 }
 
 /// Which files.

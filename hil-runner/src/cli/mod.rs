@@ -1,7 +1,9 @@
 //! The program: what its commands do.
 
 mod args;
+mod boards;
 mod files;
+mod run;
 mod tables;
 
 use args::{Cli, Command, Files};
@@ -14,12 +16,18 @@ use std::process::ExitCode;
 
 /// An argument or a scenario file is wrong.
 const WRONG: u8 = 2;
+/// The bench failed.
+const BENCH: u8 = 3;
 /// What `new` writes, up to the name.
 const TEMPLATE: &str = include_str!("template.toml");
 
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Run(args) => return ended(run::run(&args)),
+        Command::Replay { file, board, family } => {
+            return ended(run::replay(&file, &board, &family));
+        }
         Command::New { file } => new(&file),
         Command::Check { files } => check(&files),
         Command::Plan { files, filter } => scenarios(&files).map(|all| {
@@ -52,6 +60,17 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::from(WRONG)
+        }
+    }
+}
+
+/// The exit status of something that has one of its own; `None` when an argument or a file is wrong.
+fn ended(result: io::Result<Option<u8>>) -> ExitCode {
+    match result {
+        Ok(status) => ExitCode::from(status.unwrap_or(WRONG)),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(BENCH)
         }
     }
 }

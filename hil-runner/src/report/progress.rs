@@ -99,10 +99,14 @@ impl BoardProgress {
         }
         let (before, runs) = (self.bar.position(), self.bar.length().unwrap_or(0).max(1));
         self.bar.inc(1);
+        if before >= runs {
+            // There are more than was thought.
+            self.expect(runs + runs / 10 + 1);
+        }
         let share = |done: u64| done * 100 / runs / SHARE;
         if matches!(self.progress.0, Output::Lines(_)) && share(before + 1) > share(before) {
             let (name, done) = (self.bar.prefix(), before + 1);
-            self.progress.say(&format!("{name}: {done} of {runs} runs"));
+            self.progress.say(&format!("{name}: {done} of about {runs} runs"));
         }
     }
 

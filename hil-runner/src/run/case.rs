@@ -7,6 +7,7 @@ use super::outcome::{Outcome, StepRecord, Verdict};
 use super::stop::Stop;
 use crate::board::{Board, Contents, RigError};
 use crate::scenario::{BoardKind, Case, Cut, Scenario, needs};
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -18,10 +19,15 @@ const CONSOLES: usize = 10;
 pub struct Options {
     /// The second-stage bootloader of devices that ask for that of ESP-IDF.
     pub bootloader: Vec<u8>,
+    /// The same, built with rollback, for boards that run it; without it, that of ESP-IDF takes its place,
+    /// and boards that run it cannot run cases with rollback.
+    pub rollback_bootloader: Option<Vec<u8>>,
     /// How often a run is tried at most when the bench fails or a cut misses, at least once.
     pub attempts: u32,
     /// Only this run: the numbers of the operations for the cuts at `every` operation.
     pub only: Option<Vec<u32>>,
+    /// Runs that are left out, by the same numbers.
+    pub done: BTreeSet<Vec<u32>>,
 }
 
 /// Runs a case on a board: once, or once for each place of its cuts. Each outcome is given away as soon as
@@ -67,7 +73,10 @@ pub fn run_case(
 fn prepare(case: &Case, options: &Options) -> Result<(Images, Contents), RigError> {
     let images = Images::load(case)?;
     let contents = match &case.device.bootloader {
-        None => images.contents(case, &options.bootloader)?,
+        None => {
+            let rollback = options.rollback_bootloader.as_ref().filter(|_| case.device.rollback);
+            images.contents(case, rollback.unwrap_or(&options.bootloader))?
+        }
         Some(path) => {
             let bytes = std::fs::read(path)
                 .map_err(|error| RigError::new(format!("{}: {error}", path.display())))?;
@@ -77,15 +86,32 @@ fn prepare(case: &Case, options: &Options) -> Result<(Images, Contents), RigErro
     Ok((images, contents))
 }
 
+impl Outcome {
+    /// Of a case whose board cannot be had.
+    pub(super) fn without_board(
+        scenario: &Scenario,
+        case: &Case,
+        board: &str,
+        error: &RigError,
+    ) -> Self {
+        let blank = named(board, BoardKind::Serial, scenario, case);
+        Self { verdict: Verdict::RigError, reason: Some(error.to_string()), ..blank }
+    }
+}
+
 /// An outcome with all that is known before the run.
 fn blank(board: &dyn Board, scenario: &Scenario, case: &Case) -> Outcome {
+    named(board.name(), board.kind(), scenario, case)
+}
+
+fn named(board: &str, kind: BoardKind, scenario: &Scenario, case: &Case) -> Outcome {
     Outcome {
         scenario: scenario.name.clone(),
         file: scenario.file.clone(),
         case: case.name.clone(),
         run: String::new(),
-        board: board.name().into(),
-        kind: board.kind(),
+        board: board.into(),
+        kind,
         verdict: Verdict::Pass,
         attempt: 1,
         reason: None,
@@ -128,6 +154,13 @@ impl Runs<'_> {
     fn all(mut self, give: &mut dyn FnMut(Outcome)) {
         let mut failed = false;
         loop {
+            if self.is_done() {
+                self.shared.fired.extend(1..=self.shared.choices.len());
+                if self.next(true) {
+                    continue;
+                }
+                break;
+            }
             let Some((outcome, fired)) = self.one() else {
                 return;
             };
@@ -152,6 +185,22 @@ impl Runs<'_> {
         if !failed && self.options.only.is_none() {
             self.vacuous(give);
         }
+    }
+
+    /// Whether the next run was done before. Then its cuts have fired.
+    fn is_done(&mut self) -> bool {
+        let done = &self.options.done;
+        let mut choices = self.shared.choices.clone();
+        while !done.contains(&choices) {
+            // Deeper places are known only to a run that meets them, or to one that did.
+            let deeper = |it: &Vec<u32>| it.len() > choices.len() && it.starts_with(&choices);
+            if !done.iter().any(deeper) {
+                return false;
+            }
+            choices.push(1);
+        }
+        self.shared.choices = choices;
+        true
     }
 
     /// Goes on to the next place of the cuts; false when there is none. `fired`: the last place that was

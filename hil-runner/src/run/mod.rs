@@ -10,6 +10,8 @@ mod images;
 mod journal;
 mod otadata;
 mod outcome;
+mod replay;
+mod session;
 mod smp;
 mod steps;
 mod stop;
@@ -19,3 +21,5 @@ pub use journal::{Header, Journal, JournalError, Recorded};
 pub use outcome::{
     BootRecord, CutRecord, EntryRecord, OperationRecord, Outcome, StepRecord, Verdict,
 };
+pub use replay::{Replay, ReplayError};
+pub use session::{Event, Pool, Seat, Session};

@@ -197,6 +197,10 @@ impl BoardKind {
 /// Length of an image in bytes where it is not known.
 const IMAGE: u32 = 200_000;
 
+/// Flash operations of the update agent for a sector of an image: one erase, and two writes for each of the
+/// packets of some 2000 bytes, cut at the sector's end.
+const PER_SECTOR: u64 = 6;
+
 /// About how many runs a step makes of the case: one, unless it is cut at every operation.
 fn runs(step: &Step, case: &Case) -> u64 {
     let every = |cut: &&Cut| matches!(cut.place, Place::Operation { which: Which::Every, .. });
@@ -206,11 +210,10 @@ fn runs(step: &Step, case: &Case) -> u64 {
         .filter(every)
         .map(|cut| match (&step.action, cut.during) {
             (Action::Update { image, .. }, None | Some(Phase::Upload)) => {
-                // An erase and a write for each sector, and the select entry.
-                u64::from(bytes(case, image) / 4096) * 2 + 2 * few
+                u64::from(bytes(case, image) / 4096) * PER_SECTOR + 2 * few
             }
             (Action::Send { .. } | Action::Run { .. }, None | Some(Phase::Upload)) => {
-                u64::from(IMAGE / 4096) * 2 + 2 * few
+                u64::from(IMAGE / 4096) * PER_SECTOR + 2 * few
             }
             _ => few,
         })

@@ -65,7 +65,9 @@ fn thousands_of_failures_do_not_flood_the_terminal() {
 
 #[test]
 fn json_lines_give_the_outcome_back() {
-    for outcome in suite() {
+    // Among so many fractions there are some whose last bit a careless parser loses.
+    let console = (0..5000).map(|time| (f64::from(time) / 7.0, String::new())).collect();
+    for outcome in suite().into_iter().chain([Outcome { console, ..passed(1) }]) {
         let line = json_line(&outcome).unwrap();
         assert!(!line.contains('\n'));
         assert_eq!(serde_json::from_str::<Outcome>(&line).unwrap(), outcome);

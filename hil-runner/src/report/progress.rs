@@ -97,16 +97,20 @@ impl BoardProgress {
         if !matches!(outcome.verdict, Verdict::Pass | Verdict::NotRun) {
             self.progress.say(&trouble(outcome));
         }
-        let (before, runs) = (self.bar.position(), self.bar.length().unwrap_or(0).max(1));
         self.bar.inc(1);
-        if before >= runs {
-            // There are more than was thought.
-            self.expect(runs + runs / 10 + 1);
+        if matches!(self.progress.0, Output::Lines(_)) {
+            self.now_and_then();
         }
+    }
+
+    fn now_and_then(&self) {
+        let (done, runs) = (self.bar.position(), self.bar.length().unwrap_or(0).max(1));
         let share = |done: u64| done * 100 / runs / SHARE;
-        if matches!(self.progress.0, Output::Lines(_)) && share(before + 1) > share(before) {
-            let (name, done) = (self.bar.prefix(), before + 1);
-            self.progress.say(&format!("{name}: {done} of about {runs} runs"));
+        if share(done) > share(done.saturating_sub(1)) {
+            let name = self.bar.prefix();
+            // More may come than were expected.
+            let of = if done <= runs { format!(" of {runs}") } else { String::new() };
+            self.progress.say(&format!("{name}: {done}{of} runs"));
         }
     }
 

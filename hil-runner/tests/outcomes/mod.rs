@@ -36,7 +36,9 @@ pub(crate) fn passed(number: u32) -> Outcome {
         scenario: "cut-update".into(),
         file: "scenarios/cut-update.toml".into(),
         case: CASE.into(),
-        replay: format!("hil-runner replay out/hil.jsonl '{CASE}' '{run}' --board virtual-1"),
+        replay: format!(
+            "hil-runner run scenarios/cut-update.toml --case '{CASE}' --at {number} --board virtual"
+        ),
         run,
         board: "virtual-1".into(),
         kind: BoardKind::Virtual,
@@ -167,7 +169,7 @@ pub(crate) fn hostile() -> Outcome {
     run.scenario = "hostile".into();
     run.board = "virtual<2>".into();
     run.reason = Some(HOSTILE.into());
-    run.replay = format!("hil-runner replay '{HOSTILE}'");
+    run.replay = format!("hil-runner run '{HOSTILE}'");
     run.console.push((97.0, HOSTILE.into()));
     run.console.push((98.0, "x".repeat(5000)));
     run.boots[1].image = HOSTILE.into();

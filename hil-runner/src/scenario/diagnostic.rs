@@ -59,19 +59,19 @@ impl fmt::Display for Diagnostic {
 
 /// Collects what is wrong with one file.
 #[derive(Debug)]
-pub(super) struct Sink {
+pub(crate) struct Sink {
     file: PathBuf,
     source: Arc<str>,
     found: Vec<Diagnostic>,
 }
 
 impl Sink {
-    pub(super) fn new(file: &Path, source: &str) -> Self {
+    pub(crate) fn new(file: &Path, source: &str) -> Self {
         Self { file: file.into(), source: source.into(), found: Vec::new() }
     }
 
     /// Adds one; `label` stands at the underlined place. Returns where to put what would be right.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         code: Code,
         span: Range<usize>,
@@ -98,7 +98,7 @@ impl Sink {
     }
 
     /// The line of a place, from 1.
-    pub(super) fn line(&self, span: &Range<usize>) -> usize {
+    pub(crate) fn line(&self, span: &Range<usize>) -> usize {
         self.source[..self.within(span.clone()).start].matches('\n').count() + 1
     }
 
@@ -124,12 +124,12 @@ impl Sink {
         self.found.extend(other.found);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
     /// What was found in the order of the file; what several cases have in common only once.
-    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
         self.dedup();
         self.found
     }

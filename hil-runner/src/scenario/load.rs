@@ -36,7 +36,8 @@ pub fn load(path: &Path, sources: &Sources) -> Result<Scenario, Vec<Diagnostic>>
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
+/// The text of a file of sensible length.
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     let length = fs::metadata(path).map_err(|error| error.to_string())?.len();
     if length > MAX_FILE {
         return Err(format!("{length} bytes exceed the limit of {MAX_FILE}"));
@@ -51,20 +52,24 @@ fn read(path: &Path) -> Result<String, String> {
 /// Everything that is wrong with it, in the order of the file.
 pub fn parse(path: &Path, source: &str, sources: &Sources) -> Result<Scenario, Vec<Diagnostic>> {
     let mut sink = Sink::new(path, source);
-    let (table, errors) = DeTable::parse_recoverable(source);
-    for error in &errors {
-        let span = error.span().unwrap_or(0..0);
-        sink.add(Code::Syntax, span, format!("not TOML: {}", error.message()), "");
-    }
-    if !sink.is_empty() {
+    let Some(root) = parse_toml(source, &mut sink) else {
         return Err(sink.finish());
-    }
-    let root = Node::table(0..0, table.get_ref());
+    };
     let scenario = Loader { path, sources, root: &root, sink: &mut sink }.load();
     match scenario {
         Some(scenario) if sink.is_empty() => Ok(scenario),
         _ => Err(sink.finish()),
     }
+}
+
+/// The contents of a file; `None` when it is not TOML.
+pub(crate) fn parse_toml(source: &str, sink: &mut Sink) -> Option<Node> {
+    let (table, errors) = DeTable::parse_recoverable(source);
+    for error in &errors {
+        let span = error.span().unwrap_or(0..0);
+        sink.add(Code::Syntax, span, format!("not TOML: {}", error.message()), "");
+    }
+    sink.is_empty().then(|| Node::table(0..0, table.get_ref()))
 }
 
 struct Loader<'a> {

@@ -31,8 +31,14 @@ pub use case::{
 pub use change::ChangeError;
 pub use code::{Code, UnknownCode};
 pub use diagnostic::Diagnostic;
+pub(crate) use diagnostic::Sink;
+pub(crate) use file::Span;
 pub use file::{ChipName, CutKind, Damage, Pattern, Phase, ResetKind, Text, Then};
 pub use format::format;
 pub use load::{duplicates, load, parse};
+pub(crate) use load::{parse_toml, read};
+pub(crate) use node::Node;
 pub use resolve::Sources;
 pub use schema::schema;
+pub(crate) use schema::without_null;
+pub(crate) use shape::table as check_table;

@@ -6,15 +6,15 @@ use toml::de::{DeTable, DeValue};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Bytes of the file.
-    pub(super) span: Range<usize>,
-    pub(super) value: Value,
+    pub(crate) span: Range<usize>,
+    pub(crate) value: Value,
 }
 
 /// A value.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Text(String),
     Integer(i64),
     Float(f64),
@@ -29,13 +29,13 @@ pub(super) enum Value {
 
 /// A key and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
-    pub(super) name: String,
-    pub(super) span: Range<usize>,
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) span: Range<usize>,
 }
 
 impl Node {
-    pub(super) fn new(span: Range<usize>, value: &DeValue<'_>) -> Self {
+    pub(crate) fn new(span: Range<usize>, value: &DeValue<'_>) -> Self {
         let value = match value {
             DeValue::String(text) => Value::Text(text.to_string()),
             DeValue::Boolean(truth) => Value::Truth(*truth),
@@ -55,7 +55,7 @@ impl Node {
     }
 
     /// A table, with its keys in the order of the file.
-    pub(super) fn table(span: Range<usize>, table: &DeTable<'_>) -> Self {
+    pub(crate) fn table(span: Range<usize>, table: &DeTable<'_>) -> Self {
         let mut entries: Vec<_> = table
             .iter()
             .map(|(key, value)| {
@@ -69,7 +69,7 @@ impl Node {
     }
 
     /// The entries, if this is a table.
-    pub(super) fn entries(&self) -> &[(Key, Self)] {
+    pub(crate) fn entries(&self) -> &[(Key, Self)] {
         match &self.value {
             Value::Table(entries) => entries,
             _ => &[],
@@ -77,7 +77,7 @@ impl Node {
     }
 
     /// The items, if this is a list.
-    pub(super) fn items(&self) -> &[Self] {
+    pub(crate) fn items(&self) -> &[Self] {
         match &self.value {
             Value::List(items) => items,
             _ => &[],
@@ -85,28 +85,28 @@ impl Node {
     }
 
     /// The entry of a table.
-    pub(super) fn entry(&self, name: &str) -> Option<(&Key, &Self)> {
+    pub(crate) fn entry(&self, name: &str) -> Option<(&Key, &Self)> {
         let found = self.entries().iter().find(|(key, _)| key.name == name);
         found.map(|(key, node)| (key, node))
     }
 
     /// The value of a key of a table.
-    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         self.entry(name).map(|(_, node)| node)
     }
 
     /// Where the value of a key stands; where the table stands if it has no such key.
-    pub(super) fn span_of(&self, name: &str) -> Range<usize> {
+    pub(crate) fn span_of(&self, name: &str) -> Range<usize> {
         self.get(name).unwrap_or(self).span.clone()
     }
 
     /// Where a key stands; where the table stands if it has no such key.
-    pub(super) fn key_span(&self, name: &str) -> Range<usize> {
+    pub(crate) fn key_span(&self, name: &str) -> Range<usize> {
         self.entry(name).map_or(&self.span, |(key, _)| &key.span).clone()
     }
 
     /// Where the texts of a value stand that is one or a list of them, in order.
-    pub(super) fn spans(&self, name: &str) -> Vec<Range<usize>> {
+    pub(crate) fn spans(&self, name: &str) -> Vec<Range<usize>> {
         match self.get(name) {
             Some(Self { value: Value::List(items), .. }) => {
                 items.iter().map(|item| item.span.clone()).collect()
@@ -116,7 +116,7 @@ impl Node {
     }
 
     /// What kind of value this is, for messages.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
             Value::Text(_) => "text",
             Value::Integer(_) => "whole number",
@@ -130,7 +130,7 @@ impl Node {
     }
 
     /// The value alone.
-    pub(super) fn to_json(&self) -> Json {
+    pub(crate) fn to_json(&self) -> Json {
         match &self.value {
             Value::Text(text) => text.as_str().into(),
             Value::Integer(integer) => (*integer).into(),

@@ -35,7 +35,7 @@ pub fn schema() -> String {
 }
 
 /// TOML has no null: a key is there or not.
-fn without_null(schema: &mut Json) {
+pub(crate) fn without_null(schema: &mut Json) {
     let object = match schema {
         Json::Object(object) => object,
         Json::Array(items) => return items.iter_mut().for_each(without_null),

@@ -169,7 +169,9 @@ fn choose<'a>(node: &Node, several: &[&'a Json], what: &str, sink: &mut Sink) ->
     }
 }
 
-fn table(node: &Node, schema: &Json, what: &str, sink: &mut Sink) {
+/// Checks a table; `what` is how messages call it. References in the schema are to the one of scenario
+/// files: another schema has none.
+pub(crate) fn table(node: &Node, schema: &Json, what: &str, sink: &mut Sink) {
     let schema = resolve(schema);
     let properties = schema.get("properties").and_then(Json::as_object);
     let rest = schema.get("additionalProperties");

@@ -14,8 +14,9 @@ pub(super) use cut::{AfterCutTable, CutChain, CutTable, Operation, OperationWord
 pub(super) use device::{
     CommandTable, CommandsTable, DerivedTable, DeviceTable, FileTable, ImageTable, Part,
 };
+pub(crate) use scalar::Span;
 pub use scalar::{ChipName, CutKind, Damage, Pattern, Phase, ResetKind, Text, Then};
-pub(super) use scalar::{EntryText, OneOrMany, OtadataTable, OtadataWord, Span};
+pub(super) use scalar::{EntryText, OneOrMany, OtadataTable, OtadataWord};
 pub(super) use step::{ExpectTable, StepTable};
 
 /// An update scenario: a device, images, and steps that are carried out in the order of the file.

@@ -3,14 +3,14 @@
 use ota_core::image::ChipId;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 /// A time span such as `"500 ms"`, `"2 s"` or `"1 min"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::scenario) struct Span(pub(in crate::scenario) Duration);
+pub(crate) struct Span(pub(crate) Duration);
 
 impl Span {
     /// What a time span looks like: at most nine digits, so that none overflows.
@@ -44,6 +44,12 @@ impl fmt::Display for Span {
             us if us % 1000 == 0 => write!(f, "{} ms", us / 1000),
             us => write!(f, "{us} us"),
         }
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

@@ -1,0 +1,203 @@
+//! The serial ports of this computer, and how an inventory names one.
+
+use crate::board::RigError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serialport::{SerialPort, SerialPortType};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where Linux shows terminals.
+const TERMINALS: &str = "/sys/class/tty";
+/// The rate that the ROM and the project's firmware use.
+pub(crate) const BAUD: u32 = 115_200;
+
+/// A serial port in an inventory: its path, or what its USB device says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum PortTable {
+    /// A path such as `"/dev/ttyUSB0"`, better one below `/dev/serial/by-id`.
+    Path(#[schemars(length(min = 1))] PathBuf),
+    /// A USB device.
+    Usb(UsbId),
+}
+
+/// What a USB device says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UsbId {
+    /// Vendor, for example `0x303A`.
+    pub vid: u16,
+    /// Product, for example `0x1001`.
+    pub pid: u16,
+    /// Serial number. Without one the device must be the only one of its kind.
+    pub serial: Option<String>,
+}
+
+impl fmt::Display for UsbId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04X}:{:04X}", self.vid, self.pid)?;
+        self.serial.iter().try_for_each(|serial| write!(f, " {serial}"))
+    }
+}
+
+/// A serial port that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortInfo {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its USB device, if it is one.
+    pub usb: Option<UsbId>,
+    /// Where that is plugged in, as Linux names it: `1-1.4.2` is port 2 of the hub at port 4 of the hub at
+    /// port 1 of bus 1.
+    pub usb_path: Option<String>,
+}
+
+impl PortInfo {
+    /// A port of which no more is known than its path.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), usb: None, usb_path: None }
+    }
+}
+
+/// The serial ports of this computer, in the order of their paths.
+///
+/// # Errors
+/// The system does not tell.
+pub fn serial_ports() -> Result<Vec<PortInfo>, RigError> {
+    let found = serialport::available_ports()
+        .map_err(|error| RigError::new(format!("cannot list the serial ports: {error}")))?;
+    let mut ports: Vec<_> = found
+        .into_iter()
+        .map(|port| {
+            let usb = match port.port_type {
+                SerialPortType::UsbPort(usb) => {
+                    Some(UsbId { vid: usb.vid, pid: usb.pid, serial: usb.serial_number })
+                }
+                _ => None,
+            };
+            let path = PathBuf::from(port.port_name);
+            PortInfo { usb_path: usb_path(Path::new(TERMINALS), &path), path, usb }
+        })
+        .collect();
+    ports.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(ports)
+}
+
+/// Where the USB device of a port is plugged in.
+fn usb_path(terminals: &Path, port: &Path) -> Option<String> {
+    let device = fs::canonicalize(terminals.join(port.file_name()?).join("device")).ok()?;
+    // The nearest: hubs are named alike. `1-1.4:1.0` is an interface of the device.
+    let names = device.ancestors().filter_map(|it| it.file_name()?.to_str());
+    names.into_iter().find(|name| is_usb_path(name)).map(str::to_owned)
+}
+
+fn is_usb_path(name: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());
+    name.split_once('-').is_some_and(|(bus, ports)| digits(bus) && ports.split('.').all(digits))
+}
+
+/// The path of a port of an inventory.
+pub(crate) fn find(port: &PortTable) -> Result<PathBuf, RigError> {
+    match port {
+        PortTable::Path(path) => Ok(path.clone()),
+        PortTable::Usb(_) => find_among(&serial_ports()?, port),
+    }
+}
+
+/// The path of a port of an inventory, when these ports are there.
+pub(super) fn find_among(ports: &[PortInfo], port: &PortTable) -> Result<PathBuf, RigError> {
+    let id = match port {
+        PortTable::Path(path) => return Ok(path.clone()),
+        PortTable::Usb(id) => id,
+    };
+    among(ports, &id.to_string(), |port| {
+        port.usb.as_ref().is_some_and(|usb| {
+            let serial = id.serial.as_ref();
+            (usb.vid, usb.pid) == (id.vid, id.pid)
+                && serial.is_none_or(|it| usb.serial.as_ref() == Some(it))
+        })
+    })
+}
+
+/// The only port that is wanted; `what` says which that is.
+pub(super) fn among(
+    ports: &[PortInfo],
+    what: &str,
+    wanted: impl Fn(&PortInfo) -> bool,
+) -> Result<PathBuf, RigError> {
+    let list = |ports: &[&PortInfo]| {
+        let name = |port: &&PortInfo| match &port.usb {
+            Some(usb) => format!("{} ({usb})", port.path.display()),
+            None => port.path.display().to_string(),
+        };
+        ports.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    let found: Vec<_> = ports.iter().filter(|port| wanted(port)).collect();
+    match &found[..] {
+        [one] => Ok(one.path.clone()),
+        [] if ports.is_empty() => {
+            Err(RigError::new(format!("no serial port is {what}; there are none")))
+        }
+        [] => {
+            let all = list(&ports.iter().collect::<Vec<_>>());
+            Err(RigError::new(format!("no serial port is {what}; there are: {all}")))
+        }
+        several => {
+            let several = list(several);
+            Err(RigError::new(format!("several serial ports are {what}: {several}")))
+        }
+    }
+}
+
+/// Opens a board's port.
+pub(crate) fn lines(path: &Path) -> Result<Box<dyn SerialPort>, RigError> {
+    let port = serialport::new(path.to_string_lossy(), BAUD).open();
+    port.map_err(|error| RigError::new(format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn port(path: &str, serial: Option<&str>) -> PortInfo {
+        let usb = UsbId { vid: 0x303A, pid: 0x1001, serial: serial.map(str::to_owned) };
+        PortInfo { path: path.into(), usb: Some(usb), usb_path: None }
+    }
+
+    #[test]
+    fn the_place_in_the_usb_tree_is_that_of_the_device() {
+        let root = tempfile::tempdir().unwrap();
+        for (tty, device) in [
+            ("ttyACM0", "devices/pci0000:00/0000:00:14.0/usb1/1-1/1-1.4/1-1.4:1.0"),
+            ("ttyUSB0", "devices/pci0000:00/0000:00:14.0/usb3/3-2/3-2:1.0/ttyUSB0"),
+            ("ttyS0", "devices/pnp0/00:01"),
+        ] {
+            let device = root.path().join(device);
+            fs::create_dir_all(&device).unwrap();
+            let terminal = root.path().join("class").join(tty);
+            fs::create_dir_all(&terminal).unwrap();
+            symlink(device, terminal.join("device")).unwrap();
+        }
+        let place = |tty: &str| usb_path(&root.path().join("class"), Path::new(tty));
+        assert_eq!(place("/dev/ttyACM0").as_deref(), Some("1-1.4"));
+        assert_eq!(place("/dev/ttyUSB0").as_deref(), Some("3-2"));
+        assert_eq!(place("/dev/ttyS0"), None);
+        assert_eq!(place("/dev/pts/3"), None);
+    }
+
+    #[test]
+    fn a_port_is_found_only_if_it_is_the_only_one() {
+        let ports = [port("/dev/ttyACM0", Some("A")), port("/dev/ttyACM1", Some("B"))];
+        let serial = |it: &'static str| {
+            move |port: &PortInfo| port.usb.as_ref().unwrap().serial.as_deref() == Some(it)
+        };
+        assert_eq!(among(&ports, "it", serial("B")).unwrap(), Path::new("/dev/ttyACM1"));
+        let none = among(&ports, "it", serial("C")).unwrap_err().to_string();
+        assert!(none.contains("there are: /dev/ttyACM0 (303A:1001 A), /dev/ttyACM1"), "{none}");
+        let both = among(&ports, "it", |_| true).unwrap_err().to_string();
+        assert!(both.starts_with("several serial ports are it: /dev/ttyACM0"), "{both}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Asks what is plugged in.
 
-use super::ports::{BAUD, PortInfo};
+use super::ports::{self, BAUD, PortInfo};
 use crate::board::RigError;
 use crate::scenario::ChipName;
 use espflash::connection::{Connection, ResetAfterOperation, ResetBeforeOperation};
@@ -56,9 +56,7 @@ pub fn discover(
 /// The port cannot be opened, no known chip answers, or it does not tell who it is.
 pub fn identify(port: &PortInfo) -> Result<Identity, RigError> {
     let fail = |what: String| RigError::new(what);
-    let mut serial = serialport::new(port.path.to_string_lossy(), BAUD)
-        .open_native()
-        .map_err(|error| fail(open_error(&error)))?;
+    let mut serial = ports::open(&port.path, BAUD)?;
     // A pseudo-terminal has no lines, and asking for them fails.
     let (before, after) = match serial.read_clear_to_send() {
         Ok(_) => (ResetBeforeOperation::DefaultReset, ResetAfterOperation::HardReset),
@@ -101,18 +99,4 @@ fn ask(flasher: &mut Flasher) -> Result<Identity, RigError> {
     let info = flasher.device_info().map_err(|error| fail(error.to_string()))?;
     let mac = info.mac_address.ok_or_else(|| fail("it tells no MAC address".into()))?;
     Ok(Identity { chip, mac: mac.to_lowercase(), flash: info.flash_size.size() })
-}
-
-fn open_error(error: &serialport::Error) -> String {
-    let text = error.to_string();
-    match error.kind() {
-        serialport::ErrorKind::Io(std::io::ErrorKind::PermissionDenied) => {
-            format!("{text}; docs/bench.md says who may use serial ports")
-        }
-        // What the library makes of a port that another program has for itself.
-        serialport::ErrorKind::NoDevice if text.contains("busy") => {
-            format!("{text}: another program has it open")
-        }
-        _ => text,
-    }
 }

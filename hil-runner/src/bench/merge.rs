@@ -33,8 +33,15 @@ pub struct Merged {
 /// The text is no inventory.
 pub fn merge(text: &str, found: &[Found]) -> Result<Merged, RigError> {
     let text = if text.is_empty() { HEAD } else { text };
-    let mut document: DocumentMut =
-        text.parse().map_err(|error| RigError::new(format!("not TOML: {error}")))?;
+    let parse = |text: &str| {
+        text.parse::<DocumentMut>().map_err(|error| RigError::new(format!("not TOML: {error}")))
+    };
+    let mut document = parse(text)?;
+    // What stands before the first entry belongs to it; without one, it belongs to the end of the file.
+    let mut head = "";
+    if document.is_empty() {
+        (head, document) = (text, DocumentMut::new());
+    }
     let boards = document.entry("board").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
     let Some(boards) = boards.as_array_of_tables_mut() else {
         return Err(RigError::new("`board` is a list in one line; write a [[board]] for each"));
@@ -42,13 +49,14 @@ pub fn merge(text: &str, found: &[Found]) -> Result<Merged, RigError> {
     let (mut added, mut moved) = (Vec::new(), Vec::new());
     let mut names: BTreeSet<String> =
         boards.iter().filter_map(|board| string(board, "name")).map(str::to_owned).collect();
-    for Found { port, answer } in found {
-        let Ok(identity) = answer else { continue };
+    for (identity, ports) in by_address(found) {
         let known = boards.iter_mut().find(|board| {
             string(board, "mac").is_some_and(|mac| mac.eq_ignore_ascii_case(&identity.mac))
         });
         match known {
             Some(board) => {
+                let stays = |port: &&PortInfo| is_at(board, port);
+                let port = ports.iter().copied().find(stays).unwrap_or(ports[0]);
                 let path = update(board, "port", Some(&port.path.to_string_lossy()));
                 let place = update(board, "usb-path", port.usb_path.as_deref());
                 if path || place {
@@ -58,27 +66,50 @@ pub fn merge(text: &str, found: &[Found]) -> Result<Merged, RigError> {
             None => {
                 let name = name(identity, &names);
                 names.insert(name.clone());
-                boards.push(entry(&name, port, identity));
+                boards.push(entry(&name, ports[0], identity));
                 added.push(name);
             }
         }
     }
-    Ok(Merged { text: document.to_string(), added, moved })
+    Ok(Merged { text: format!("{head}{document}"), added, moved })
+}
+
+/// The boards, each once, with all ports where it answers: a board may have two.
+fn by_address(found: &[Found]) -> Vec<(&Identity, Vec<&PortInfo>)> {
+    let mut boards: Vec<(&Identity, Vec<&PortInfo>)> = Vec::new();
+    for Found { port, answer } in found {
+        let Ok(identity) = answer else { continue };
+        match boards.iter_mut().find(|(other, _)| other.mac == identity.mac) {
+            Some((_, ports)) => ports.push(port),
+            None => boards.push((identity, vec![port])),
+        }
+    }
+    boards
+}
+
+/// Whether an entry is at that port: by its path, or without one by its place in the USB tree.
+fn is_at(board: &Table, port: &PortInfo) -> bool {
+    match string(board, "port") {
+        Some(path) => is_path(path, &port.path.to_string_lossy()),
+        None => string(board, "usb-path") == port.usb_path.as_deref(),
+    }
+}
+
+/// Whether a path is that port, or a link to it, such as those below `/dev/serial`.
+fn is_path(path: &str, port: &str) -> bool {
+    path == port || std::fs::canonicalize(path).is_ok_and(|it| it.as_os_str() == port)
 }
 
 fn string<'a>(board: &'a Table, key: &str) -> Option<&'a str> {
     board.get(key)?.as_str()
 }
 
-/// Replaces a text that is there and differs, and keeps what stands around it. A link to the port, such as
-/// those below `/dev/serial`, goes wherever the port goes.
+/// Replaces a text that is there and differs, and keeps what stands around it.
 fn update(board: &mut Table, key: &str, new: Option<&str>) -> bool {
     let (Some(old), Some(new)) = (board.get_mut(key).and_then(Item::as_value_mut), new) else {
         return false;
     };
-    let same =
-        |old: &str| old == new || std::fs::canonicalize(old).is_ok_and(|it| it.as_os_str() == new);
-    if old.as_str().is_none_or(same) {
+    if old.as_str().is_none_or(|old| is_path(old, new)) {
         return false;
     }
     let decor = old.decor().clone();

@@ -17,8 +17,7 @@ pub use file::schema;
 pub use load::{load, parse};
 pub use lock::{Holder, Lock, Queue};
 pub use merge::{Merged, merge};
-pub(crate) use ports::lines;
-pub use ports::{PortInfo, PortTable, UsbId, serial_ports};
+pub use ports::{PortInfo, PortTable, UsbId, open_port, serial_ports};
 pub use state::StateDir;
 
 use crate::board::RigError;

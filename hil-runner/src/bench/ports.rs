@@ -3,9 +3,10 @@
 use crate::board::RigError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serialport::{SerialPort, SerialPortType};
+use serialport::{ErrorKind, SerialPort, SerialPortType, TTYPort};
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where Linux shows terminals.
@@ -151,10 +152,28 @@ pub(super) fn among(
     }
 }
 
-/// Opens a board's port.
-pub(crate) fn lines(path: &Path) -> Result<Box<dyn SerialPort>, RigError> {
-    let port = serialport::new(path.to_string_lossy(), BAUD).open();
-    port.map_err(|error| RigError::new(format!("{}: {error}", path.display())))
+/// Opens a board's serial port at 115200 baud, for this program alone.
+///
+/// # Errors
+/// It is not there, it may not be used, or another program has it open.
+pub fn open_port(path: &Path) -> Result<Box<dyn SerialPort>, RigError> {
+    Ok(Box::new(open(path, BAUD)?))
+}
+
+/// Opens a port for this program alone.
+pub(crate) fn open(path: &Path, baud: u32) -> Result<TTYPort, RigError> {
+    let port = serialport::new(path.to_string_lossy(), baud).open_native();
+    port.map_err(|error| {
+        let help = match error.kind() {
+            ErrorKind::Io(io::ErrorKind::PermissionDenied) => {
+                "; docs/bench.md says who may use serial ports"
+            }
+            // What the library makes of a port that another program has for itself.
+            ErrorKind::NoDevice if path.exists() => ": another program has it open",
+            _ => "",
+        };
+        RigError::new(format!("{}: {error}{help}", path.display()))
+    })
 }
 
 #[cfg(test)]

@@ -64,7 +64,16 @@ pub(super) enum Command {
         family: PathBuf,
     },
     /// Prints the JSON Schema of scenario files, for editors.
-    Schema,
+    Schema {
+        /// That of the inventory of a bench instead.
+        #[arg(long)]
+        bench: bool,
+    },
+    /// Lists the serial ports, and the boards that answer there.
+    Discover(Discover),
+    /// Switches the power of a board, and measures its switch.
+    #[command(subcommand)]
+    Power(PowerCommand),
     /// Explains a code of a diagnostic.
     Explain {
         /// The code, for example E003.
@@ -147,6 +156,44 @@ impl BoardArgs {
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         self.jobs.map_or_else(processors, usize::from)
     }
+}
+
+/// What is plugged in.
+#[derive(Debug, Args)]
+pub(super) struct Discover {
+    /// Add the boards that answer to this inventory; it keeps all that is in it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) write: Option<PathBuf>,
+    /// Ask only there; may be repeated [default: at all serial ports].
+    #[arg(long, value_name = "PORT")]
+    pub(super) port: Vec<PathBuf>,
+}
+
+/// What is done with a board's power.
+#[derive(Debug, Subcommand)]
+pub(super) enum PowerCommand {
+    /// Switches it on.
+    On(Target),
+    /// Switches it off, and leaves it off.
+    Off(Target),
+    /// Switches it off and on again, and shows how long that takes.
+    Test {
+        #[command(flatten)]
+        target: Target,
+        /// How often.
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        repeat: u32,
+    },
+}
+
+/// Which board.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// Name of the board in the inventory.
+    pub(super) board: String,
+    /// The inventory.
+    #[arg(long, value_name = "FILE", default_value = "bench.toml")]
+    pub(super) bench: PathBuf,
 }
 
 /// Which files.

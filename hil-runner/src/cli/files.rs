@@ -6,8 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The inventory of a bench lies beside scenarios and is none.
-const BENCH: &str = "bench.toml";
+/// Inventories of benches lie beside scenarios and are none.
+const BENCHES: [&str; 2] = ["bench.toml", "bench.example.toml"];
 
 /// The scenario files below paths, in the order of their names.
 pub(super) fn find(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
@@ -30,7 +30,9 @@ fn below(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for path in entries {
         if path.is_dir() {
             below(&path, found)?;
-        } else if path.extension().is_some_and(|it| it == "toml") && !path.ends_with(BENCH) {
+        } else if path.extension().is_some_and(|it| it == "toml")
+            && !BENCHES.iter().any(|name| path.ends_with(name))
+        {
             found.push(path);
         }
     }

@@ -1,13 +1,17 @@
 //! The program: what its commands do.
 
 mod args;
+mod bench;
 mod boards;
+mod discover;
 mod files;
+mod power;
 mod run;
 mod tables;
 
 use args::{Cli, Command, Files};
 use clap::Parser;
+use hil_runner::board::RigError;
 use hil_runner::scenario::{Diagnostic, Scenario, format, schema};
 use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -16,8 +20,8 @@ use std::process::ExitCode;
 
 /// An argument or a scenario file is wrong.
 const WRONG: u8 = 2;
-/// The bench failed.
-const BENCH: u8 = 3;
+/// The bench failed: a switch, a port.
+const RIG_ERROR: u8 = 3;
 /// What `new` writes, up to the name.
 const TEMPLATE: &str = include_str!("template.toml");
 
@@ -44,8 +48,10 @@ pub(crate) fn main() -> ExitCode {
             })
             .is_some()
         }),
-        Command::Schema => {
-            print(&schema());
+        Command::Discover(arguments) => discover::run(&arguments),
+        Command::Power(command) => power::power(&command),
+        Command::Schema { bench } => {
+            print(&if bench { hil_runner::bench::schema() } else { schema() });
             Ok(true)
         }
         Command::Explain { code } => {
@@ -59,7 +65,8 @@ pub(crate) fn main() -> ExitCode {
         Ok(false) => ExitCode::from(WRONG),
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::from(WRONG)
+            let rig = error.get_ref().is_some_and(|it| it.is::<RigError>());
+            ExitCode::from(if rig { RIG_ERROR } else { WRONG })
         }
     }
 }
@@ -70,7 +77,7 @@ fn ended(result: io::Result<Option<u8>>) -> ExitCode {
         Ok(status) => ExitCode::from(status.unwrap_or(WRONG)),
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::from(BENCH)
+            ExitCode::from(RIG_ERROR)
         }
     }
 }

@@ -5,7 +5,7 @@ use hil_runner::scenario::{BoardKind, Case, Scenario, estimate};
 use std::fmt::Write;
 use std::time::Duration;
 
-fn table<const N: usize>(header: [&str; N]) -> Table {
+pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.set_content_arrangement(ContentArrangement::Dynamic);

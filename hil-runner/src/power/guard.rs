@@ -1,7 +1,7 @@
 //! Power that always comes back: when its owner is done with a board, and also when it was killed.
 
 use super::{PowerConfig, PowerSwitch};
-use crate::bench::{Lock, StateDir, lines};
+use crate::bench::{Lock, StateDir, open_port};
 use crate::board::RigError;
 use crate::scenario::CutKind;
 use serde::{Deserialize, Serialize};
@@ -155,7 +155,7 @@ pub fn restore(state: &StateDir) -> io::Result<Vec<Restored>> {
 }
 
 fn switch_on(record: &Record) -> Result<(), RigError> {
-    let port = record.port.as_deref().map(lines).transpose()?;
+    let port = record.port.as_deref().map(open_port).transpose()?;
     record.power.open(port)?.set(true)
 }
 

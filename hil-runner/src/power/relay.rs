@@ -7,7 +7,7 @@ use super::{PowerSwitch, word};
 use crate::bench::ports;
 use crate::board::RigError;
 use crate::scenario::CutKind;
-use serialport::SerialPort;
+use serialport::{SerialPort, TTYPort};
 use std::io::Write;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One relay of a module.
 pub(super) struct Relay {
-    port: Box<dyn SerialPort>,
+    port: TTYPort,
     name: String,
     channel: u8,
     cuts: CutKind,
@@ -28,10 +28,10 @@ pub(super) struct Relay {
 impl Relay {
     pub(super) fn open(table: &RelayTable) -> Result<Self, RigError> {
         let path = ports::find(&table.relay)?;
-        let port = serialport::new(path.to_string_lossy(), BAUD)
-            .timeout(TIMEOUT)
-            .open()
-            .map_err(|error| RigError::new(format!("relay module {}: {error}", path.display())))?;
+        let mut port = ports::open(&path, BAUD)
+            .map_err(|error| RigError::new(format!("relay module: {error}")))?;
+        port.set_timeout(TIMEOUT)
+            .map_err(|error| RigError::new(format!("relay module: {error}")))?;
         let channel = table.channel.unwrap_or(1);
         Ok(Self {
             port,
@@ -67,7 +67,6 @@ impl PowerSwitch for Relay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serialport::TTYPort;
     use std::io::Read;
 
     /// A module on a pseudo-terminal, and the frames for off and on that it gets.

@@ -1,11 +1,9 @@
 //! Signs of life on a board's serial port: the port itself, and what comes from it.
 
 use super::measure::{Life, SignsOfLife};
-use crate::bench::lines;
 use crate::board::RigError;
 use serialport::SerialPort;
 use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,9 +23,11 @@ const READ: Duration = Duration::from_millis(100);
 /// Silence is seen only in a board that writes all the time. One without firmware does: its ROM complains
 /// without end.
 pub struct SerialSigns {
-    locate: Box<dyn FnMut() -> Result<PathBuf, RigError> + Send>,
+    open: Opener,
     seen: Option<Arc<Seen>>,
 }
+
+type Opener = Box<dyn FnMut() -> Result<Box<dyn SerialPort>, RigError> + Send>;
 
 /// What the reader of an open port sees.
 #[derive(Default)]
@@ -89,23 +89,17 @@ impl Seen {
 }
 
 impl SerialSigns {
-    /// Watches the port that `locate` finds; it is asked again when the port has gone.
-    pub fn new(locate: impl FnMut() -> Result<PathBuf, RigError> + Send + 'static) -> Self {
-        Self { locate: Box::new(locate), seen: None }
-    }
-
-    /// Watches the port with that path.
-    pub fn at(path: &Path) -> Self {
-        let path = path.to_owned();
-        Self::new(move || Ok(path.clone()))
+    /// Watches the port that `open` opens; it is called again when the port has gone.
+    pub fn new(
+        open: impl FnMut() -> Result<Box<dyn SerialPort>, RigError> + Send + 'static,
+    ) -> Self {
+        Self { open: Box::new(open), seen: None }
     }
 
     /// Opens the port and reads it from now on.
     fn open(&mut self) -> Result<Arc<Seen>, RigError> {
-        let path = (self.locate)()?;
-        let mut port = lines(&path)?;
-        port.set_timeout(READ)
-            .map_err(|error| RigError::new(format!("{}: {error}", path.display())))?;
+        let mut port = (self.open)()?;
+        port.set_timeout(READ).map_err(|error| RigError::new(error.to_string()))?;
         let seen = Arc::new(Seen::default());
         let reader = seen.clone();
         thread::spawn(move || reader.read(port));

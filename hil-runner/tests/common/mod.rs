@@ -26,7 +26,9 @@ pub(crate) fn codes(text: &str) -> Vec<&'static str> {
 pub(crate) fn library() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(repository("scenarios")).unwrap();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.extension().is_some_and(|it| it == "toml"));
+    files.retain(|path| {
+        path.extension().is_some_and(|it| it == "toml") && !path.ends_with("bench.example.toml")
+    });
     files.sort();
     files
 }

@@ -101,7 +101,7 @@ codes! {
     NotOlder = "E033",
     /// A command that cannot be run.
     BadCommand = "E034",
-    /// Two scenarios of the same name.
+    /// Two scenarios of the same name, or two boards with the same name, MAC address or port.
     DuplicateName = "E035",
     /// An image that the console does not tell from others.
     Unrecognised = "E036",

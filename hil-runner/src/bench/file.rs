@@ -55,7 +55,7 @@ pub(super) struct BoardTable {
     pub(super) probe: Option<ProbeTable>,
 }
 
-/// A debug probe. As long as one is attached, the chip's watchdogs are disabled.
+/// A debug probe. Attaching it disables the chip's watchdogs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProbeTable {

@@ -4,6 +4,7 @@
 //! talks through a [`Port`]. A case cannot tell which board it got; what a board cannot do it says
 //! ([`Board::lacks`]), and the case is then not run.
 
+pub mod aim;
 mod contents;
 mod cut;
 mod model;

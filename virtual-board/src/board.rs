@@ -333,6 +333,23 @@ impl Board {
         }
     }
 
+    /// Lets time pass as if the CPU had been busy with something of no effect: until `until`, the next
+    /// event of a device, or a cut that is due then. For software that does nothing but look whether
+    /// something has come: it finds that time has jumped.
+    pub fn skip(&mut self, until: Ticks) {
+        if !self.powered {
+            return;
+        }
+        let mut then = until;
+        if let Some(event) = self.bus.devices.next_event() {
+            then = then.min(event);
+        }
+        if let Some(Cut { point: CutPoint::Time(time), .. }) = self.cut {
+            then = then.min(time);
+        }
+        self.bus.clock.skip_to(self.cpu.clock(), then);
+    }
+
     /// Executes one instruction, or takes an interrupt.
     pub fn step(&mut self) -> Stop {
         let limit = self.now() + 1;

@@ -19,6 +19,8 @@ mod rom;
 mod time;
 mod window;
 
+pub mod serve;
+
 pub use board::{Board, Config, Error, Snapshot, Stop, Strap};
 pub use bootloader::stock_bootloader;
 pub use bus::Unimplemented;

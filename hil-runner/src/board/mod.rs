@@ -8,6 +8,8 @@ pub mod aim;
 mod contents;
 mod cut;
 mod model;
+pub mod serial;
+pub mod virtual_board;
 
 pub use contents::Contents;
 pub use cut::{CutPlan, CutPoint, CutReport, Landing, Operation, OperationKind};

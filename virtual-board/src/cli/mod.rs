@@ -4,8 +4,7 @@ mod args;
 mod flash_file;
 
 use crate::connect::{
-    Connections, Console, Control, DEFAULT_BAUD, End, GdbServer, Plan, Pty, Rfc2217, Session,
-    Symbols, cut,
+    Connections, Console, Control, End, GdbServer, Plan, Rfc2217, Session, Symbols, cut,
 };
 use args::{Cli, Command, Run, Trace};
 use clap::Parser;
@@ -16,6 +15,7 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
+use virtual_board::serve::{DEFAULT_BAUD, Pty};
 use virtual_board::{Board, Config, Pacing, Unimplemented};
 
 /// The text of `--until` did not appear in time.

@@ -3,13 +3,13 @@
 use super::console::Console;
 use super::control::Control;
 use super::gdb::GdbServer;
-use super::pty::Pty;
 use super::rfc2217::Rfc2217;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
+use virtual_board::serve::Pty;
 
 /// How others reach the board.
 #[derive(Default)]

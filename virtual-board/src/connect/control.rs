@@ -1,13 +1,13 @@
 //! The control socket: power, reset, straps and cuts, a line for each command.
 
 use super::cut;
-use super::outbound::Outbound;
 use super::symbols::Symbols;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use virtual_board::serve::Outbound;
 use virtual_board::{Cut, Strap};
 
 /// The commands, for people.

@@ -1,6 +1,5 @@
 //! GDB's remote protocol: a debugger for whatever runs on the board.
 
-use super::outbound::Outbound;
 use gdbstub::common::Signal;
 use gdbstub::conn::Connection;
 use gdbstub::stub::state_machine::GdbStubStateMachine;
@@ -21,6 +20,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use virtual_board::serve::Outbound;
 use virtual_board::{Board, Stop, Ticks};
 
 /// Largest packet, in bytes; GDB splits larger memory accesses.

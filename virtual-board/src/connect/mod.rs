@@ -6,9 +6,6 @@ mod control;
 pub(crate) mod cut;
 mod gdb;
 mod lines;
-mod outbound;
-mod pace;
-mod pty;
 mod rfc2217;
 mod session;
 mod symbols;
@@ -18,10 +15,6 @@ pub(crate) use connections::Connections;
 pub(crate) use console::Console;
 pub(crate) use control::{Control, SYNTAX as CONTROL_SYNTAX};
 pub(crate) use gdb::GdbServer;
-pub(crate) use pty::Pty;
 pub(crate) use rfc2217::Rfc2217;
 pub(crate) use session::{End, Plan, Session};
 pub(crate) use symbols::Symbols;
-
-/// The rate of a serial port that no client has set, in baud: the one that the mask ROM prints at.
-pub(crate) const DEFAULT_BAUD: u32 = 115_200;

@@ -1,18 +1,16 @@
 //! A board and everything that is connected to it, until it is to end.
 
-use super::DEFAULT_BAUD;
 use super::connections::{Connections, Ready};
 use super::control::Command;
 use super::gdb::Debuggee;
 use super::lines::Lines;
-use super::pace::Pace;
-use super::pty::Pty;
 use super::rfc2217::Request;
 use super::symbols::Symbols;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
+use virtual_board::serve::{DEFAULT_BAUD, Pace, Pty};
 use virtual_board::{Board, Cut, Pacing, ResetCause, Snapshot, Stop, Strap, Ticks};
 
 /// Simulated time between two looks at the connections.

@@ -1,13 +1,12 @@
 //! One client of the server: telnet options, commands, and bytes in both directions.
 
 use super::Request;
-use crate::connect::DEFAULT_BAUD;
 use crate::connect::lines::Lines;
-use crate::connect::outbound::Outbound;
 use crate::connect::telnet::{self, Event, Parser, Verb};
 use rustix::event::{PollFd, PollFlags};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use virtual_board::serve::{DEFAULT_BAUD, Outbound};
 
 /// What the board may send ahead of a client that does not read, in bytes.
 const BACKLOG: usize = 64 * 1024;

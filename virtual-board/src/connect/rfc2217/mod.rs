@@ -4,12 +4,12 @@ mod client;
 #[cfg(test)]
 mod tests;
 
-use super::DEFAULT_BAUD;
 use super::lines::Lines;
 use client::Client;
 use rustix::event::{PollFd, PollFlags};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use virtual_board::serve::DEFAULT_BAUD;
 
 /// What the board is to do for a client.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ const BACKLOG: usize = 64 * 1024;
 ///
 /// As with a serial port of a computer, what the board sends while no client has it open is lost.
 #[derive(Debug)]
-pub(crate) struct Pty {
+pub struct Pty {
     master: File,
     /// The clients' side. Kept open: without it, reads of the master fail between two clients, and the
     /// settings of the line are lost.
@@ -36,11 +36,15 @@ pub(crate) struct Pty {
     clients: usize,
     output: Outbound,
     told: bool,
+    sent: u64,
 }
 
 impl Pty {
     /// Opens a pseudo-terminal, and a symbolic link to it, which replaces one that is there.
-    pub(crate) fn open(link: Option<&Path>) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// The system refuses it, or something other than a symbolic link is where the link is to be.
+    pub fn open(link: Option<&Path>) -> io::Result<Self> {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags)?;
         grantpt(&master)?;
@@ -65,29 +69,36 @@ impl Pty {
             clients: 0,
             output: Outbound::new(BACKLOG),
             told: false,
+            sent: 0,
         })
     }
 
     /// What a client has to open.
-    pub(crate) fn path(&self) -> &Path {
+    #[must_use]
+    pub fn path(&self) -> &Path {
         self.link.as_deref().unwrap_or(&self.name)
     }
 
     /// What to wait for.
-    pub(crate) fn poll_fds(&self) -> [PollFd<'_>; 2] {
+    #[must_use]
+    pub fn poll_fds(&self) -> [PollFd<'_>; 2] {
         let mut flags = PollFlags::IN;
         flags.set(PollFlags::OUT, !self.output.is_empty());
         [PollFd::new(&self.master, flags), PollFd::new(&self.watch, PollFlags::IN)]
     }
 
     /// The rate that the client set, in baud; 0 when it hung up.
-    pub(crate) fn baud(&self) -> u32 {
+    #[must_use]
+    pub fn baud(&self) -> u32 {
         tcgetattr(&self.line).map_or(0, |settings| settings.output_speed())
     }
 
     /// Notices clients that came and went. To be called after [`receive`](Self::receive), so that the
     /// last words of a client are heard, and before [`send`](Self::send).
-    pub(crate) fn notice_clients(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn notice_clients(&mut self) -> io::Result<()> {
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut events = inotify::Reader::new(&self.watch, &mut buffer);
         loop {
@@ -117,7 +128,10 @@ impl Pty {
     }
 
     /// What a client sent, at most `limit` bytes.
-    pub(crate) fn receive(&mut self, limit: usize) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// The pseudo-terminal fails.
+    pub fn receive(&mut self, limit: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; limit];
         match self.master.read(&mut bytes) {
             Ok(count) => bytes.truncate(count),
@@ -128,13 +142,35 @@ impl Pty {
     }
 
     /// Sends to the clients, now or as soon as they read.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.clients > 0 && self.output.push(bytes) > 0 && !self.told {
-            self.told = true;
-            let path = self.path().display();
-            eprintln!("{path}: the client does not read: the oldest output is lost");
+    ///
+    /// # Errors
+    /// The pseudo-terminal fails.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.clients > 0 {
+            let lost = self.output.push(bytes);
+            self.sent = (self.sent + bytes.len() as u64).saturating_sub(lost as u64);
+            if lost > 0 && !self.told {
+                self.told = true;
+                let path = self.path().display();
+                eprintln!("{path}: the client does not read: the oldest output is lost");
+            }
         }
         self.output.write_to(&mut self.master)
+    }
+
+    /// Forgets what is under way in both directions.
+    ///
+    /// # Errors
+    /// The pseudo-terminal fails.
+    pub fn discard(&mut self) -> io::Result<()> {
+        self.output.clear();
+        Ok(tcflush(&self.line, QueueSelector::IOFlush)?)
+    }
+
+    /// How many bytes have been sent to clients, those that were lost because they did not read left out.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 }
 

@@ -5,19 +5,20 @@ use std::io::{self, Write};
 
 /// A bounded queue: when a client reads too slowly, the oldest bytes go, as they would on a wire.
 #[derive(Debug)]
-pub(crate) struct Outbound {
+pub struct Outbound {
     bytes: VecDeque<u8>,
     limit: usize,
 }
 
 impl Outbound {
     /// A queue for at most `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Self { bytes: VecDeque::new(), limit }
     }
 
     /// Appends; returns how many of the oldest bytes were dropped for it.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> usize {
+    pub fn push(&mut self, bytes: &[u8]) -> usize {
         self.bytes.extend(bytes);
         let dropped = self.bytes.len().saturating_sub(self.limit);
         self.bytes.drain(..dropped);
@@ -25,7 +26,10 @@ impl Outbound {
     }
 
     /// Writes as much as a non-blocking writer takes.
-    pub(crate) fn write_to(&mut self, writer: &mut impl Write) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The writer fails.
+    pub fn write_to(&mut self, writer: &mut impl Write) -> io::Result<()> {
         while !self.bytes.is_empty() {
             match writer.write(self.bytes.as_slices().0) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -39,17 +43,18 @@ impl Outbound {
     }
 
     /// Takes up to `limit` bytes, the oldest first.
-    pub(crate) fn take(&mut self, limit: usize) -> Vec<u8> {
+    pub fn take(&mut self, limit: usize) -> Vec<u8> {
         self.bytes.drain(..limit.min(self.bytes.len())).collect()
     }
 
     /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.bytes.clear();
     }
 
     /// Whether nothing waits.
-    pub(crate) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 }

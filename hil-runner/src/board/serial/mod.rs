@@ -1,0 +1,233 @@
+//! Boards behind a serial port, virtual and real: one implementation of [`Board`] over what differs
+//! ([`Control`]).
+//!
+//! Flash is written and read through the chip's serial loader with the `espflash` library; the console is
+//! read with the `serialport` crate. Dropping the [`Port`] of a start closes the serial port, so that
+//! another program can open it; a real board is then no longer cut by what its console shows.
+
+mod console;
+mod control;
+mod loader;
+mod ports;
+mod real;
+mod sectors;
+mod text;
+mod trigger;
+
+pub use control::{Clock, Control, Found, Watcher};
+pub use ports::PortSelector;
+pub use real::{RealBoard, RealConfig, RealControl};
+pub use text::TextWatch;
+pub use trigger::CutTimes;
+
+use super::{Board, Checkpoint, Contents, CutPlan, CutPoint, CutReport, Operation, Port, RigError};
+use crate::scenario::{BoardKind, Capability, ResetKind};
+use console::Console;
+use loader::Loader;
+use serialport::{ClearBuffer, SerialPort, TTYPort};
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+/// The rate at which the mask ROM and the firmware talk, in baud.
+pub const CONSOLE_BAUD: u32 = 115_200;
+
+/// How often to try to reach the serial loader: its limits are of tens of milliseconds, and a busy host
+/// misses one at times.
+const ATTEMPTS: u32 = 3;
+
+/// A board behind a serial port.
+pub struct SerialBoard<C> {
+    control: C,
+    state: State,
+}
+
+/// What the device does.
+enum State {
+    /// Nothing, or nobody knows.
+    Off,
+    /// It is in its serial loader.
+    Loader(Box<Loader>),
+    /// Its firmware runs, or was interrupted.
+    Running {
+        /// Reads until this is dropped.
+        _console: Console,
+    },
+}
+
+impl<C: Control> SerialBoard<C> {
+    /// A board with that control.
+    pub fn new(control: C) -> Self {
+        Self { control, state: State::Off }
+    }
+
+    /// What differs from other boards behind a serial port.
+    pub fn control(&self) -> &C {
+        &self.control
+    }
+
+    /// Does something with the serial loader; starts it if need be.
+    fn load<R>(
+        &mut self,
+        act: impl FnOnce(&mut Loader, &mut C) -> Result<R, RigError>,
+    ) -> Result<R, RigError> {
+        let mut loader = match std::mem::replace(&mut self.state, State::Off) {
+            State::Loader(loader) => loader,
+            running => {
+                drop(running);
+                Box::new(self.connect()?)
+            }
+        };
+        let result = act(&mut loader, &mut self.control);
+        if result.is_ok() {
+            self.state = State::Loader(loader);
+        }
+        // After a failure nobody knows what the loader is at: the next use starts it anew.
+        result
+    }
+
+    fn connect(&mut self) -> Result<Loader, RigError> {
+        let mut attempt = 1;
+        loop {
+            let found = self.control.download()?;
+            let serial = self.open(&found)?;
+            match Loader::connect(serial, &found) {
+                // The library itself tries again where it can reset the chip.
+                Err(_) if attempt < ATTEMPTS && !found.lines => attempt += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn open(&mut self, found: &Found) -> Result<TTYPort, RigError> {
+        match self.control.held_port() {
+            Some(port) => Ok(port),
+            None => open(&found.path),
+        }
+    }
+
+    /// Begins to read the console and lets the device run.
+    fn listen(
+        &mut self,
+        found: Found,
+        run: impl FnOnce(&mut C, &mut TTYPort) -> Result<(), RigError>,
+    ) -> Result<Box<dyn Port>, RigError> {
+        let mut serial = self.open(&found)?;
+        // What an earlier start has left there.
+        serial
+            .clear(ClearBuffer::All)
+            .map_err(|error| RigError::new(format!("{}: {error}", found.path.display())))?;
+        let watcher = self.control.watcher(&serial)?;
+        let clock = self.control.clock();
+        let (console, port) = Console::open(&serial, found.path, watcher, clock)?;
+        self.state = State::Running { _console: console };
+        run(&mut self.control, &mut serial)?;
+        Ok(port)
+    }
+}
+
+impl<C: Control> Board for SerialBoard<C> {
+    fn name(&self) -> &str {
+        self.control.name()
+    }
+
+    fn kind(&self) -> BoardKind {
+        self.control.kind()
+    }
+
+    fn lacks(&self, capability: Capability) -> Option<String> {
+        self.control.lacks(capability)
+    }
+
+    fn provision(&mut self, contents: &Contents) -> Result<(), RigError> {
+        self.load(|loader, control| {
+            loader.provision(contents, &mut |range| control.is_erased(range))
+        })
+    }
+
+    fn read_flash(&mut self, range: Range<u32>) -> Result<Vec<u8>, RigError> {
+        self.load(|loader, _| loader.read(range))
+    }
+
+    fn write_flash(&mut self, offset: u32, bytes: &[u8]) -> Result<(), RigError> {
+        self.load(|loader, _| loader.overwrite(offset, bytes))
+    }
+
+    fn start(&mut self, off: Duration) -> Result<Box<dyn Port>, RigError> {
+        self.state = State::Off;
+        let found = self.control.console(off)?;
+        self.listen(found, C::start)
+    }
+
+    fn stop(&mut self) -> Result<(), RigError> {
+        // The console ends before power goes: what comes from a device that dies is noise.
+        self.state = State::Off;
+        self.control.stop()
+    }
+
+    fn reset(&mut self, kind: ResetKind) -> Result<Box<dyn Port>, RigError> {
+        if !matches!(self.state, State::Running { .. }) {
+            return Err(RigError::new("only a device that runs can be reset"));
+        }
+        self.control.reset(kind)?;
+        self.start(Duration::ZERO)
+    }
+
+    fn plan_cut(&mut self, plan: Option<CutPlan>) -> Result<(), RigError> {
+        let plan = match plan {
+            Some(plan) => {
+                let text = match &plan.point {
+                    CutPoint::Text { text, .. } => Some(TextWatch::new(text)?),
+                    CutPoint::Operation { .. } => None,
+                };
+                Some((plan, text))
+            }
+            None => None,
+        };
+        self.control.plan_cut(plan)
+    }
+
+    fn take_cut(&mut self) -> Option<CutReport> {
+        self.control.take_cut()
+    }
+
+    fn take_operations(&mut self) -> Vec<Operation> {
+        self.control.take_operations()
+    }
+
+    fn checkpoint(&mut self) -> Option<Checkpoint> {
+        self.control.checkpoint()
+    }
+
+    fn rewind(&mut self, checkpoint: &Checkpoint) -> Result<Box<dyn Port>, RigError> {
+        self.state = State::Off;
+        let found = self.control.rewind(checkpoint)?;
+        self.listen(found, |control, _| control.go_on())
+    }
+
+    fn fingerprint(&mut self) -> Option<[u8; 16]> {
+        self.control.fingerprint()
+    }
+}
+
+/// Opens a port for ourselves alone.
+fn open(path: &Path) -> Result<TTYPort, RigError> {
+    serialport::new(path.to_string_lossy(), CONSOLE_BAUD).open_native().map_err(|error| {
+        let path = path.display();
+        let (what, advice) = match error.kind() {
+            // What `serialport` says of ports that are locked (flock) or exclusive (TIOCEXCL).
+            serialport::ErrorKind::NoDevice => (
+                "is in use by another program".to_owned(),
+                "; end it (a serial monitor?), or find it with `fuser -v` and the path",
+            ),
+            serialport::ErrorKind::Io(std::io::ErrorKind::NotFound) => {
+                ("is not there".to_owned(), "; is it plugged in?")
+            }
+            serialport::ErrorKind::Io(std::io::ErrorKind::PermissionDenied) => {
+                (error.to_string(), "; is the user in the group of serial ports (dialout, uucp)?")
+            }
+            _ => (error.to_string(), ""),
+        };
+        RigError::new(format!("{path}: {what}{advice}"))
+    })
+}

@@ -26,6 +26,8 @@ pub struct Aim {
     target: Option<Target>,
     /// Operations that have begun since the target was set.
     begun: u32,
+    /// The operation aimed at.
+    hit: Option<Operation>,
     open: Option<Open>,
     /// The start of a line whose end has not come yet.
     line: Vec<u8>,
@@ -74,7 +76,7 @@ impl Aim {
     /// Aims at the operation with that number, counted from 1 from now on, that far into it (0 to 1).
     pub fn at(&mut self, number: u32, into: f64) {
         self.target = Some(Target { number, into });
-        self.begun = 0;
+        (self.begun, self.hit) = (0, None);
         if let Some(open) = &mut self.open {
             open.number = 0;
         }
@@ -82,7 +84,7 @@ impl Aim {
 
     /// Aims at nothing from now on.
     pub fn clear(&mut self) {
-        self.target = None;
+        (self.target, self.hit) = (None, None);
     }
 
     /// What the console has shown, in pieces of any size.
@@ -135,8 +137,7 @@ impl Aim {
     /// The operation aimed at, once it has begun.
     #[must_use]
     pub fn on_target(&self) -> Option<Operation> {
-        let target = self.target.filter(|target| self.begun == target.number);
-        self.last.filter(|_| target.is_some())
+        self.hit
     }
 
     /// The operation that has begun last.
@@ -154,6 +155,9 @@ impl Aim {
     fn begin(&mut self, operation: Operation) -> u32 {
         self.begun = self.begun.saturating_add(1);
         self.last = Some(operation);
+        if self.target.is_some_and(|target| target.number == self.begun) {
+            self.hit = Some(operation);
+        }
         self.log.push(operation);
         self.begun
     }
@@ -330,6 +334,17 @@ mod tests {
         assert_eq!((aim.shot(), aim.on_target()), (within(0, 0.0), None));
         aim.clear();
         assert_eq!(aim.shot(), None);
+    }
+
+    #[test]
+    fn a_target_stays_when_more_begins_with_it() {
+        let mut aim = Aim::new();
+        aim.at(1, 0.5);
+        let lines = [begin(ERASE), "ota-op: end seq=7\n".into(), begin(write(0, 96))].concat();
+        aim.console(lines.as_bytes());
+        assert_eq!((aim.on_target(), aim.last()), (Some(ERASE), Some(write(0, 96))));
+        aim.clear();
+        assert_eq!(aim.on_target(), None);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// Simulated time between two looks at the port: little, lest the board poll in vain for an answer that is
 /// there already.
 const SLICE: u64 = Ticks::PER_SECOND / 10_000;
+/// Simulated time for which the board runs at full speed after something has passed between it and a client:
+/// it still digests that, or the client already writes the next thing.
+const BUSY: u64 = Ticks::PER_SECOND / 20;
 /// Bytes from a client to the board at a time.
 const PORTION: usize = 4096;
 /// With so many looks in a row for a byte that has not come, software does nothing but wait for one.
@@ -95,6 +98,7 @@ impl Served {
         let mut worker = Worker {
             pace: Pace::start(board.now()),
             seen: (0, 0),
+            alive: board.now(),
             guest: Guest { board, next: Next::Run, port: pty },
             watch: Box::new(watch),
             shared: Arc::clone(&shared),
@@ -244,6 +248,8 @@ struct Worker {
     pace: Pace,
     /// Flash commands and resets so far.
     seen: (u64, u64),
+    /// When the board last showed signs of life, or got something.
+    alive: Ticks,
 }
 
 impl Worker {
@@ -254,7 +260,7 @@ impl Worker {
             self.guest.port.notice_clients()?;
             if !bytes.is_empty() && self.can_run() {
                 self.guest.board.uart0_send(&bytes);
-                self.pace = Pace::start(self.guest.board.now());
+                self.alive = self.guest.board.now();
             }
             loop {
                 match self.queue.try_recv() {
@@ -263,14 +269,14 @@ impl Worker {
                         self.guest.port.notice_clients()?;
                         job(&mut self.guest);
                         self.tell();
-                        self.pace = Pace::start(self.guest.board.now());
+                        self.alive = self.guest.board.now();
                     }
                     Err(mpsc::TryRecvError::Empty) => break,
                     Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
                 }
             }
-            let active = self.run()?;
-            self.wait(active)?;
+            self.run()?;
+            self.wait()?;
         }
     }
 
@@ -278,11 +284,10 @@ impl Worker {
         self.guest.board.is_powered() && self.guest.next != Next::Hold
     }
 
-    /// Runs a slice. Whether the board showed signs of life.
-    fn run(&mut self) -> io::Result<bool> {
+    /// Runs a slice.
+    fn run(&mut self) -> io::Result<()> {
         if !self.can_run() {
-            self.guest.port.send(&[])?;
-            return Ok(false);
+            return self.guest.port.send(&[]);
         }
         let Guest { board, next, port } = &mut self.guest;
         if board.idle_polls() > VAIN_POLLS {
@@ -294,11 +299,12 @@ impl Worker {
         let output = board.uart0_output();
         *next = (self.watch)(board, stop, &output);
         let seen = (board.flash().commands(), board.boots());
-        let active = self.seen != seen || !output.is_empty();
-        self.seen = seen;
+        if self.seen != seen || !output.is_empty() {
+            (self.seen, self.alive) = (seen, board.now());
+        }
         port.send(&output)?;
         self.tell();
-        Ok(active)
+        Ok(())
     }
 
     fn tell(&self) {
@@ -308,26 +314,29 @@ impl Worker {
     }
 
     /// How long the board may stand still; `None` until something happens.
-    fn pause(&mut self, active: bool) -> Option<Duration> {
+    fn pause(&mut self) -> Option<Duration> {
         let now = self.guest.board.now();
         let [until, sent] = &self.shared.expedite;
         let expedited = now.0 < until.load(Ordering::Acquire)
             && sent.load(Ordering::Acquire) == self.guest.port.sent();
         if !self.can_run() {
             None
-        } else if active || expedited {
+        } else if expedited {
             self.pace = Pace::start(now);
             Some(Duration::ZERO)
         } else if self.guest.board.idle_polls() > VAIN_POLLS {
             self.pace = Pace::start(now);
             Some(NAP)
+        } else if now - self.alive < BUSY {
+            self.pace = Pace::start(now);
+            Some(Duration::ZERO)
         } else {
             Some(self.pace.ahead(now))
         }
     }
 
-    fn wait(&mut self, active: bool) -> io::Result<()> {
-        let pause = self.pause(active).map(|pause| Timespec {
+    fn wait(&mut self) -> io::Result<()> {
+        let pause = self.pause().map(|pause| Timespec {
             tv_sec: pause.as_secs() as i64,
             tv_nsec: pause.subsec_nanos().into(),
         });

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use virtual_board::serve::Served;
-use virtual_board::{Board, ResetCause, Snapshot, Strap, Ticks};
+use virtual_board::{Board, ResetCause, Snapshot, Speed, Strap, Ticks};
 
 /// Power, resets and cuts of a virtual board.
 pub struct VirtualControl {
@@ -94,6 +94,8 @@ impl Control for VirtualControl {
             cutter.count(false, board);
             board.power_off();
             board.set_strap(Strap::Download);
+            // Nothing is cut while flash is written from outside: nobody has to wait for it.
+            board.flash_mut().set_speed(Speed::Instant);
             board.power_on();
         })?;
         self.served.discard()?;
@@ -115,6 +117,7 @@ impl Control for VirtualControl {
         self.act(move |cutter, board| {
             if !started {
                 board.set_strap(Strap::FlashBoot);
+                board.flash_mut().set_speed(Speed::Typical);
                 board.power_on();
             }
             cutter.count(true, board);

@@ -132,10 +132,14 @@ impl RunArgs {
 /// Which boards, and what becomes of the results.
 #[derive(Debug, Args)]
 pub(super) struct BoardArgs {
-    /// `model`, `virtual`, or the name of a board in the bench's inventory; may be repeated, then each case
-    /// runs on each.
+    /// `model`, `virtual`, or the name of a board in the inventory; may be repeated. Each case runs on the
+    /// model, on a virtual board, and on one of the boards of the inventory that were named [default: all
+    /// of the inventory; without one, virtual].
     #[arg(long, value_name = "NAME")]
     pub(super) board: Vec<String>,
+    /// The inventory of the bench.
+    #[arg(long, value_name = "FILE", default_value = "bench.toml")]
+    pub(super) bench: PathBuf,
     /// How many models or virtual boards share the work [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(super) jobs: Option<u16>,

@@ -1,42 +1,93 @@
 //! The boards that a run gets.
 
 use super::args::BoardArgs;
+use super::bench::restore_power;
+use super::real::Real;
+use super::report;
+use hil_runner::bench::{Attachment, Bench, StateDir, load};
 use hil_runner::board::virtual_board::{VirtualBoard, VirtualConfig};
 use hil_runner::board::{Board, ModelBoard, RigError};
 use hil_runner::run::{Pool, Seat};
 use hil_runner::scenario::{Case, Device};
 use sim::flash::Part;
 use std::io;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+/// Where the inventory lies if nobody says otherwise.
+const BENCH: &str = "bench.toml";
+
 /// The boards that were asked for; `None` when they cannot be had, which was said.
+///
+/// Without a word about them: those of the inventory if there is one, else virtual boards.
 pub(super) fn pools(args: &BoardArgs) -> io::Result<Option<Vec<Pool>>> {
+    let bench = match args.bench.exists() || args.bench != Path::new(BENCH) {
+        true => match load(&args.bench) {
+            Ok(bench) => Some(bench),
+            Err(wrong) => {
+                report(&wrong);
+                return Ok(None);
+            }
+        },
+        false => None,
+    };
+    let state = StateDir::of_user();
+    restore_power(&state)?;
     let mut pools = Vec::new();
-    let names = if args.board.is_empty() { vec!["model".to_owned()] } else { args.board.clone() };
+    let mut real = Vec::new();
+    let every = |bench: &Bench| bench.boards.iter().map(|board| board.name.clone()).collect();
+    let names: Vec<_> = match (&bench, args.board.as_slice()) {
+        (Some(bench), []) => every(bench),
+        (None, []) => {
+            eprintln!("there is no {BENCH}, so virtual boards take the place of real ones");
+            vec!["virtual".to_owned()]
+        }
+        (_, names) => names.to_vec(),
+    };
     for name in &names {
-        match name.as_str() {
-            "model" => pools.push(made("model", args, |device| {
+        let entry = bench.as_ref().and_then(|bench| bench.board(name));
+        match (name.as_str(), entry.map(|entry| (entry, &entry.attachment))) {
+            (_, Some((entry, Attachment::Serial(serial)))) => {
+                let seat = Real::new(entry.clone(), serial.clone(), state.clone());
+                real.push(Box::new(seat) as Box<dyn Seat>);
+            }
+            (_, Some((_, Attachment::Virtual))) => real.push(virtual_seat(name, args)),
+            ("model", None) => pools.push(made("model", args.jobs(), |device| {
                 Ok(Box::new(ModelBoard::new("model", &device.flash, device.rollback)))
             })),
-            "virtual" => {
-                let rollback_bootloader = args.rollback_bootloader.is_some();
-                pools.push(made("virtual", args, move |device| {
-                    let config = VirtualConfig {
-                        name: "virtual".into(),
-                        part: kept(device.flash),
-                        seed: 0,
-                        rollback_bootloader,
+            ("virtual", None) => {
+                let seats = (1..=args.jobs()).map(|number| {
+                    let name = if args.jobs() == 1 {
+                        "virtual".into()
+                    } else {
+                        format!("virtual-{number}")
                     };
-                    Ok(Box::new(VirtualBoard::virtual_board(config)?))
-                }));
+                    virtual_seat(&name, args)
+                });
+                pools.push(Pool { seats: seats.collect() });
             }
-            other => {
-                eprintln!("error: there is no board `{other}`: there are model and virtual");
+            (other, None) => {
+                let more = bench.as_ref().map_or_else(Vec::new, every).join(", ");
+                let more = if more.is_empty() { String::new() } else { format!(", {more}") };
+                eprintln!("error: there is no board `{other}`: there are model, virtual{more}");
                 return Ok(None);
             }
         }
     }
+    if !real.is_empty() {
+        pools.push(Pool { seats: real });
+    }
     Ok(Some(pools))
+}
+
+fn virtual_seat(name: &str, args: &BoardArgs) -> Box<dyn Seat> {
+    let rollback_bootloader = args.rollback_bootloader.is_some();
+    let make = move |device: &Device| {
+        let name = "virtual".into();
+        let config = VirtualConfig { name, part: kept(device.flash), seed: 0, rollback_bootloader };
+        Ok(Box::new(VirtualBoard::virtual_board(config)?) as Box<dyn Board>)
+    };
+    Box::new(Made { name: name.into(), case: String::new(), make, board: None })
 }
 
 /// A flash part that stays. Scenarios name few.
@@ -54,11 +105,10 @@ fn kept(part: Part) -> &'static Part {
 }
 
 /// Boards that are made when they are needed.
-fn made<F>(name: &str, args: &BoardArgs, make: F) -> Pool
+fn made<F>(name: &str, count: usize, make: F) -> Pool
 where
     F: Fn(&Device) -> Result<Box<dyn Board>, RigError> + Clone + Send + 'static,
 {
-    let count = args.jobs();
     let named = |number| if count == 1 { name.into() } else { format!("{name}-{number}") };
     let seats = (1..=count).map(|number| {
         let name = named(number);

@@ -6,6 +6,7 @@ mod boards;
 mod discover;
 mod files;
 mod power;
+mod real;
 mod run;
 mod tables;
 

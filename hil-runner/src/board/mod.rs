@@ -102,9 +102,9 @@ pub trait Board: Send {
         Err(RigError::new("this board has no checkpoints"))
     }
 
-    /// Keeps the device as it is at each flash operation from now on (while it is off: from its start), so
-    /// that it can be cut there later without doing the same again. False when the board cannot.
-    fn record(&mut self) -> bool {
+    /// Keeps the device as it is that far into each flash operation from now on (while it is off: from its
+    /// start), so that it can be cut there later without doing the same again. False when the board cannot.
+    fn record(&mut self, _into: f64) -> bool {
         false
     }
 

@@ -9,7 +9,7 @@ use super::otadata;
 use super::outcome::BootRecord;
 use super::smp::Answer;
 use super::stop::{Run, Stop, fail};
-use crate::board::{CutPlan, RigError};
+use crate::board::{CutPlan, CutPoint, RigError};
 use crate::scenario::{Action, Command, Expectation, Phase, ResetKind, Step, Text};
 use std::time::{Duration, Instant};
 
@@ -113,7 +113,9 @@ impl Device<'_> {
         self.part = None;
         self.recording = None;
         match cut {
-            Some(cut) if cut.record && self.board.record() => Ok(()),
+            Some(Planned { record: true, plan, .. }) if matches!(plan.point, CutPoint::Operation { into, .. } if self.board.record(into)) => {
+                Ok(())
+            }
             Some(cut) => Ok(self.board.plan_cut(Some(cut.plan.clone()))?),
             None => Ok(()),
         }

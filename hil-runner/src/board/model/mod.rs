@@ -124,7 +124,7 @@ impl Board for ModelBoard {
         Ok(self.port(console))
     }
 
-    fn record(&mut self) -> bool {
+    fn record(&mut self, _: f64) -> bool {
         self.device().record();
         true
     }

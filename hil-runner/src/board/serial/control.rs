@@ -1,7 +1,7 @@
 //! What differs between boards behind a serial port.
 
 use super::TextWatch;
-use crate::board::{Checkpoint, CutPlan, CutReport, Operation, RigError};
+use crate::board::{Checkpoint, CutPlan, CutReport, Operation, Recording, RigError};
 use crate::scenario::{BoardKind, Capability, ChipName, ResetKind};
 use serialport::{TTYPort, UsbPortInfo};
 use std::ops::Range;
@@ -105,6 +105,24 @@ pub trait Control: Send {
     /// The board fails.
     fn go_on(&mut self) -> Result<(), RigError> {
         Ok(())
+    }
+
+    /// See [`Board::record`](crate::board::Board::record).
+    fn record(&mut self, _into: f64) -> bool {
+        false
+    }
+
+    /// See [`Board::take_recording`](crate::board::Board::take_recording).
+    fn take_recording(&mut self) -> Option<Recording> {
+        None
+    }
+
+    /// See [`Board::cut_in`](crate::board::Board::cut_in).
+    ///
+    /// # Errors
+    /// The recording is of another board.
+    fn cut_in(&mut self, _: &Recording, _: &CutPlan) -> Result<bool, RigError> {
+        Err(RigError::new("this board has no recordings"))
     }
 
     /// See [`Board::fingerprint`](crate::board::Board::fingerprint).

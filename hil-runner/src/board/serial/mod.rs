@@ -20,7 +20,9 @@ pub use real::{RealBoard, RealConfig, RealControl};
 pub use text::TextWatch;
 pub use trigger::CutTimes;
 
-use super::{Board, Checkpoint, Contents, CutPlan, CutPoint, CutReport, Operation, Port, RigError};
+use super::{
+    Board, Checkpoint, Contents, CutPlan, CutPoint, CutReport, Operation, Port, Recording, RigError,
+};
 use crate::scenario::{BoardKind, Capability, ResetKind};
 use console::Console;
 use loader::Loader;
@@ -203,6 +205,19 @@ impl<C: Control> Board for SerialBoard<C> {
         self.state = State::Off;
         let found = self.control.rewind(checkpoint)?;
         self.listen(found, |control, _| control.go_on())
+    }
+
+    fn record(&mut self, into: f64) -> bool {
+        self.control.record(into)
+    }
+
+    fn take_recording(&mut self) -> Option<Recording> {
+        self.control.take_recording()
+    }
+
+    fn cut_in(&mut self, recording: &Recording, plan: &CutPlan) -> Result<bool, RigError> {
+        self.state = State::Off;
+        self.control.cut_in(recording, plan)
     }
 
     fn fingerprint(&mut self) -> Option<[u8; 16]> {

@@ -1,9 +1,9 @@
 //! Power and resets of the virtual board.
 
 use super::VirtualConfig;
-use super::cutter::{Cutter, lock};
+use super::cutter::{Cutter, Recorded, lock};
 use crate::board::serial::{Clock, Control, Found, TextWatch, Watcher};
-use crate::board::{Checkpoint, CutPlan, CutReport, Operation, RigError};
+use crate::board::{Checkpoint, CutPlan, CutReport, Operation, Recording, RigError};
 use crate::scenario::{BoardKind, Capability, ChipName, CutKind, ResetKind};
 use serialport::TTYPort;
 use std::io;
@@ -199,6 +199,25 @@ impl Control for VirtualControl {
 
     fn go_on(&mut self) -> Result<(), RigError> {
         Ok(self.served.release()?)
+    }
+
+    fn record(&mut self, into: f64) -> bool {
+        self.act(move |cutter, board| cutter.record(into, board)).is_ok()
+    }
+
+    fn take_recording(&mut self) -> Option<Recording> {
+        let recorded = self.act(|cutter, board| cutter.take_recording(board)).ok()??;
+        Some(Box::new(Arc::new(recorded)))
+    }
+
+    fn cut_in(&mut self, recording: &Recording, plan: &CutPlan) -> Result<bool, RigError> {
+        let recorded = recording.downcast_ref::<Arc<Recorded>>();
+        let recorded = recorded.ok_or_else(|| RigError::new("a recording of another board"))?;
+        let (recorded, plan) = (Arc::clone(recorded), plan.clone());
+        self.served.hold()?;
+        self.served.discard()?;
+        self.reset = false;
+        Ok(self.act(move |cutter, board| cutter.cut_in(&recorded, plan, board))?)
     }
 
     fn fingerprint(&mut self) -> Option<[u8; 16]> {

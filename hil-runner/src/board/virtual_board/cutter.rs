@@ -6,7 +6,9 @@ use crate::board::{CutPlan, CutPoint, CutReport, Landing, Operation, OperationKi
 use crate::scenario::CutKind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use virtual_board::serve::Next;
-use virtual_board::{Board, Cut, CutOutcome, CutPoint as BoardCutPoint, ResetCause, Stop, Ticks};
+use virtual_board::{
+    Board, Cut, CutOutcome, CutPoint as BoardCutPoint, ResetCause, Snapshot, Stop, Ticks,
+};
 
 /// Watches a board that runs, and cuts it.
 #[derive(Clone)]
@@ -22,6 +24,31 @@ pub(super) struct Cutter {
     /// The firmware runs, or what starts it: its flash operations count.
     counts: bool,
     boots: u64,
+    recording: Option<Recorder>,
+    /// The operations up to a cut in a recording.
+    replayed: Vec<Operation>,
+}
+
+/// A recording that goes on.
+#[derive(Clone)]
+struct Recorder {
+    into: f64,
+    recorded: Recorded,
+}
+
+/// The board at the flash command, in each operation, that a cut that far into it falls into.
+#[derive(Clone, Default)]
+pub(super) struct Recorded {
+    kept: Vec<Kept>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    board: Snapshot,
+    aim: Aim,
+    operation: Option<Operation>,
+    /// How far into the command; without it, as far as time has passed.
+    fraction: Option<f64>,
 }
 
 pub(super) fn lock(cutter: &Mutex<Cutter>) -> MutexGuard<'_, Cutter> {
@@ -40,6 +67,53 @@ impl Cutter {
             over: false,
             counts: false,
             boots: 0,
+            recording: None,
+            replayed: Vec::new(),
+        }
+    }
+
+    /// Keeps the board that far into each operation from now on.
+    pub(super) fn record(&mut self, into: f64, board: &mut Board) {
+        self.plan(None, board);
+        self.recording = Some(Recorder { into, recorded: Recorded::default() });
+        self.aim.at(1, into);
+        self.arrange(board);
+    }
+
+    /// Ends the recording.
+    pub(super) fn take_recording(&mut self, board: &mut Board) -> Option<Recorded> {
+        let recorder = self.recording.take()?;
+        self.plan(None, board);
+        Some(recorder.recorded)
+    }
+
+    /// Cuts the board in a recording; false when there is no such operation in it.
+    pub(super) fn cut_in(&mut self, recorded: &Recorded, plan: CutPlan, board: &mut Board) -> bool {
+        let CutPoint::Operation { number, .. } = plan.point else {
+            return false;
+        };
+        let before = recorded.kept.get(..number as usize).unwrap_or_default();
+        let Some(kept) = before.last().filter(|_| number > 0) else {
+            return false;
+        };
+        board.restore(&kept.board);
+        (self.aim, self.counts, self.over, self.due) = (kept.aim.clone(), true, false, None);
+        self.recording = None;
+        self.plan = Some((plan, None));
+        self.cut(board, kept.fraction);
+        self.aim.take_operations();
+        self.replayed = before.iter().filter_map(|kept| kept.operation).collect();
+        true
+    }
+
+    /// Keeps the board as it is, and aims at the next operation.
+    fn keep(&mut self, fraction: Option<f64>, board: &mut Board) {
+        if let Some(recorder) = &mut self.recording {
+            let operation = self.aim.on_target();
+            let aim = self.aim.clone();
+            let board = board.snapshot();
+            recorder.recorded.kept.push(Kept { board, aim, operation, fraction });
+            self.aim.at(1, recorder.into);
         }
     }
 
@@ -74,7 +148,9 @@ impl Cutter {
 
     /// The operations since the last call.
     pub(super) fn take_operations(&mut self) -> Vec<Operation> {
-        self.aim.take_operations()
+        let mut operations = std::mem::take(&mut self.replayed);
+        operations.extend(self.aim.take_operations());
+        operations
     }
 
     /// Says where the board has to stop.
@@ -104,7 +180,7 @@ impl Cutter {
             self.operation(board);
         }
         if self.aim.shot() == Some(Shot::Now) && !self.over {
-            self.cut(board, None);
+            self.hit(board, None);
         }
         self.look_for_text(board, stop, output);
         match self.due.filter(|_| !self.over) {
@@ -131,9 +207,18 @@ impl Cutter {
             });
         }
         if let Some(Shot::In { after: 0, fraction }) = shot {
-            self.cut(board, Some(fraction));
-        } else {
+            self.hit(board, Some(fraction));
+        }
+        if !self.over {
             self.arrange(board);
+        }
+    }
+
+    /// The place has come that is aimed at.
+    fn hit(&mut self, board: &mut Board, fraction: Option<f64>) {
+        match self.recording {
+            Some(_) => self.keep(fraction, board),
+            None => self.cut(board, fraction),
         }
     }
 

@@ -4,13 +4,18 @@
 
 mod outcomes;
 
-use hil_runner::report::{Progress, exit_code, html, json_line, junit, step_summary, table};
+use hil_runner::report::{
+    Progress, exit_code, html, json_line, junit, step_summary, table, write_step_summary,
+};
 use hil_runner::run::{Outcome, Verdict};
 use outcomes::{
     HOSTILE, failed, header, hostile, in_full, many, missed, not_run, passed, rig_error, suite,
 };
 use std::io::{self, Write};
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::{env, fs};
 
 fn retried(number: u32) -> Outcome {
     Outcome { attempt: 2, ..passed(number) }
@@ -111,6 +116,37 @@ fn the_step_summary_obeys_nothing() {
     assert!(text.contains("2 cases could be run on no board"));
 }
 
+/// Not a test by itself: [`the_step_summary_is_appended_where_github_says`] starts it with the variable set.
+#[test]
+fn step_of_a_workflow() {
+    if env::var_os("STEP_OF_A_WORKFLOW").is_some() {
+        println!("written: {:?}", write_step_summary(&[passed(1)]));
+    }
+}
+
+#[test]
+fn the_step_summary_is_appended_where_github_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let step = |summary: &Path| {
+        let output = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "step_of_a_workflow", "--nocapture"])
+            .envs([("STEP_OF_A_WORKFLOW", "1".as_ref()), ("GITHUB_STEP_SUMMARY", summary)])
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let file = folder.path().join("summary.md");
+    for _ in 0..2 {
+        let output = step(&file);
+        assert!(output.contains("written: Ok(true)"), "{output}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), step_summary(&[passed(1)]).repeat(2));
+    let output = step(Path::new(""));
+    assert!(output.contains("written: Ok(false)"), "{output}");
+    let output = step(folder.path());
+    assert!(output.contains("$GITHUB_STEP_SUMMARY"), "{output}");
+}
+
 #[test]
 fn the_page_obeys_nothing() {
     let page = html(Some(&header()), &suite());
@@ -138,7 +174,9 @@ fn the_page_shows_in_full_what_did_not_pass_and_first_runs() {
     ] {
         assert!(page.contains(needed), "{needed}");
     }
-    // Failed, missed, rig error, hostile; and the first runs of two cases.
+    assert!(page.contains(&format!(">{}<", "✓".repeat(57))), "one sign for each run");
+    // Failed, missed, rig error, hostile, which are open; and the first runs of two cases.
+    assert_eq!(page.matches("<details class=\"run\" open").count(), 4);
     assert_eq!(page.matches("<details class=\"run\"").count(), 6);
     assert_eq!(page.matches("id=\"run-").count(), 6);
 }

@@ -45,7 +45,7 @@ fn what_is_written_is_read_and_gone_on_with() {
 #[test]
 fn a_torn_last_line_is_taken_away() {
     let folder = tempdir().unwrap();
-    let line = serde_json::to_vec(&passed(2)).unwrap();
+    let line = serde_json::to_vec(&in_full(50)).unwrap();
     // Also one that lacks only its end.
     for length in [1, line.len() / 2, line.len()] {
         let path = folder.path().join(format!("{length}.jsonl"));
@@ -54,6 +54,7 @@ fn a_torn_last_line_is_taken_away() {
         assert_eq!(Recorded::read(&path).unwrap().torn, length);
         let (mut journal, recorded) = Journal::resume(&path).unwrap();
         assert_eq!((recorded.outcomes, recorded.torn), (vec![passed(1)], length));
+        assert_eq!(Recorded::read(&path).unwrap().torn, 0);
         journal.append(&passed(3)).unwrap();
         let recorded = Recorded::read(&path).unwrap();
         assert_eq!((recorded.outcomes, recorded.torn), (vec![passed(1), passed(3)], 0));

@@ -7,7 +7,7 @@ mod pty_board;
 
 use common::repository;
 use hil_runner::bench::{
-    Attachment, Bench, Found, Identity, PortInfo, UsbId, discover, identify, merge, parse, schema,
+    Bench, Found, Identity, PortInfo, UsbId, discover, identify, merge, parse, schema,
 };
 use hil_runner::board::RigError;
 use hil_runner::scenario::{ChipName, CutKind, Diagnostic};
@@ -33,10 +33,7 @@ fn the_example_is_right() {
     let kinds: Vec<_> = bench
         .boards
         .iter()
-        .filter_map(|board| match &board.attachment {
-            Attachment::Serial(serial) => Some(serial.power.as_ref().unwrap().kinds()),
-            Attachment::Virtual => None,
-        })
+        .filter_map(|board| Some(board.serial.as_ref()?.power.as_ref().unwrap().kinds()))
         .collect();
     use CutKind::{EnReset, Rail, UsbPort};
     assert_eq!(kinds, [[UsbPort], [UsbPort], [Rail], [Rail], [EnReset]]);

@@ -1,7 +1,7 @@
 //! Reads an inventory.
 
 use super::file::{BoardTable, File, SHAPE, VirtualTable};
-use super::{Attachment, Bench, BoardEntry, PortTable, SerialEntry, size};
+use super::{Bench, BoardEntry, PortTable, SerialEntry, size};
 use crate::scenario::{ChipName, Code, Diagnostic, Node, Sink, check_table, parse_toml, read};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -108,7 +108,7 @@ fn board(table: BoardTable, node: &Node, folder: &Path, sink: &mut Sink) -> Opti
         flash,
         tags: table.tags,
         notes: table.notes,
-        attachment: Attachment::Serial(SerialEntry {
+        serial: Some(SerialEntry {
             mac: table.mac.to_lowercase(),
             port: table.port,
             usb_path: table.usb_path,
@@ -134,7 +134,7 @@ fn virtual_boards(table: VirtualTable, node: &Node, sink: &mut Sink) -> Vec<Boar
         flash,
         tags: table.tags.clone(),
         notes: table.notes.clone(),
-        attachment: Attachment::Virtual,
+        serial: None,
     };
     (1..=count).map(board).collect()
 }

@@ -52,17 +52,8 @@ pub struct BoardEntry {
     pub tags: Vec<String>,
     /// What people should know.
     pub notes: Option<String>,
-    /// How it is reached.
-    pub attachment: Attachment,
-}
-
-/// How a board is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attachment {
-    /// It is a virtual one, to be made.
-    Virtual,
-    /// It is a real one on a serial port.
-    Serial(SerialEntry),
+    /// How a real board is reached; `None` for a virtual one, which is to be made.
+    pub serial: Option<SerialEntry>,
 }
 
 /// What an inventory says of a real board.
@@ -83,10 +74,7 @@ pub struct SerialEntry {
 impl BoardEntry {
     /// What its lock and its records are kept under: the MAC address, for a virtual board its name.
     pub fn key(&self) -> &str {
-        match &self.attachment {
-            Attachment::Virtual => &self.name,
-            Attachment::Serial(serial) => &serial.mac,
-        }
+        self.serial.as_ref().map_or(&self.name, |serial| &serial.mac)
     }
 }
 

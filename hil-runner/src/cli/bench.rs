@@ -1,7 +1,7 @@
 //! What the commands for the boards of a bench have in common.
 
 use super::report;
-use hil_runner::bench::{Attachment, BoardEntry, Lock, Queue, SerialEntry, StateDir, load};
+use hil_runner::bench::{BoardEntry, Lock, Queue, SerialEntry, StateDir, load};
 use hil_runner::power::restore;
 use std::io;
 use std::ops::ControlFlow;
@@ -38,9 +38,9 @@ pub(super) fn real_board(
         let what = format!("{} has no board `{name}`; there are: {there}", bench.display());
         return Err(io::Error::new(io::ErrorKind::NotFound, what));
     };
-    match board.attachment.clone() {
-        Attachment::Serial(serial) => Ok(Some((board, serial))),
-        Attachment::Virtual => {
+    match board.serial.clone() {
+        Some(serial) => Ok(Some((board, serial))),
+        None => {
             Err(io::Error::other(format!("{name} is a virtual board: it needs no power switch")))
         }
     }

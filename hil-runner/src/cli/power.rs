@@ -84,11 +84,12 @@ fn word(kind: &CutKind) -> Option<String> {
 fn table(cycles: &[Cycle]) -> String {
     let mut table =
         tables::table(["from the command to", "least", "median", "most", "spread", "seen"]);
-    let rows: [(&str, &dyn Fn(&Cycle) -> Option<Duration>); 4] = [
-        ("end of the command, off", &|cycle| Some(cycle.off_command)),
-        ("board off", &|cycle| cycle.off),
-        ("end of the command, on", &|cycle| Some(cycle.on_command)),
-        ("board writes", &|cycle| cycle.on),
+    type Time = fn(&Cycle) -> Option<Duration>;
+    let rows: [(&str, Time); 4] = [
+        ("end of the command, off", |cycle| Some(cycle.off_command)),
+        ("board off", |cycle| cycle.off),
+        ("end of the command, on", |cycle| Some(cycle.on_command)),
+        ("board writes", |cycle| cycle.on),
     ];
     for (name, time) in rows {
         let mut times: Vec<_> = cycles.iter().filter_map(time).collect();

@@ -79,6 +79,19 @@ fn expected(operation: Operation, bytes: usize) -> Vec<u8> {
     expected
 }
 
+/// The lengths of an operation's commands: at most 32 bytes within a page.
+fn pieces(operation: Operation) -> Vec<usize> {
+    let end = operation.address + operation.length;
+    let mut pieces = Vec::new();
+    let mut at = operation.address;
+    while at < end {
+        let piece = (end - at).min(32).min(256 - at % 256);
+        pieces.push(piece as usize);
+        at += piece;
+    }
+    pieces
+}
+
 fn there(board: &mut VirtualBoard, operation: Operation) -> Vec<u8> {
     board.read_flash(operation.address..operation.address + operation.length).unwrap()
 }
@@ -95,10 +108,11 @@ fn a_cut_falls_into_the_announced_operation() {
         assert_eq!(operation.kind, OperationKind::Write);
         assert!(operation.length > 64, "one command: {operation}");
         // Up to the byte: with seed 0, a torn command leaves a prefix.
-        let commands = f64::from(operation.length.div_ceil(32));
-        let done = (commands * into).floor();
-        let torn = ((commands * into - done) * 32.0).floor();
-        let bytes = ((done * 32.0 + torn) as usize).min(operation.length as usize);
+        let pieces = pieces(operation);
+        let position = pieces.len() as f64 * into;
+        let (done, torn) = (position.floor() as usize, position.fract());
+        let torn = pieces.get(done).map_or(0, |piece| (*piece as f64 * torn) as usize);
+        let bytes = pieces[..done].iter().sum::<usize>() + torn;
         assert!(there(&mut board, operation) == expected(operation, bytes), "{number} {into}");
     }
 }
@@ -126,8 +140,9 @@ fn a_reset_lets_the_command_end_and_the_device_start_by_itself() {
             assert_eq!(console.matches("ESP-ROM:").count(), 1, "{console}");
             drop(port);
             // The command that it falls into is done as a whole; that which it falls before is not.
-            let commands = (f64::from(operation.length.div_ceil(32)) * into).ceil() as usize;
-            let bytes = (commands * 32).min(operation.length as usize);
+            let pieces = pieces(operation);
+            let done = (pieces.len() as f64 * into).ceil() as usize;
+            let bytes = pieces[..done].iter().sum();
             assert!(there(&mut board, operation) == expected(operation, bytes), "{into}");
         }
     }

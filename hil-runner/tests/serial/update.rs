@@ -65,7 +65,7 @@ fn the_console_is_there_from_the_first_byte() {
 fn an_update_from_end_to_end() {
     let mut board = provisioned();
     let (_, client) = client(&mut board);
-    client.image_upload(&firmware("v2.0.0.app.bin"), None, None, false, None).unwrap();
+    client.image_upload(firmware("v2.0.0.app.bin"), None, None, false, None).unwrap();
     let images = client.image_get_state().unwrap();
     let new = images.iter().find(|image| image.version == "2.0.0").unwrap();
     client.image_set_state(new.hash.as_deref(), false).unwrap();
@@ -110,7 +110,7 @@ fn a_checkpoint_is_returned_to() {
     let (_, before) = client(&mut board);
     let checkpoint = board.checkpoint().unwrap();
     let fingerprint = board.fingerprint();
-    before.image_upload(&firmware("v2.0.0.app.bin"), None, None, false, None).unwrap();
+    before.image_upload(firmware("v2.0.0.app.bin"), None, None, false, None).unwrap();
     assert_ne!(board.fingerprint(), fingerprint);
     for _ in 0..2 {
         let port = board.rewind(&checkpoint).unwrap();

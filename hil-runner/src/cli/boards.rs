@@ -4,7 +4,7 @@ use super::args::BoardArgs;
 use super::bench::restore_power;
 use super::real::Real;
 use super::report;
-use hil_runner::bench::{Attachment, Bench, StateDir, load};
+use hil_runner::bench::{Bench, StateDir, load};
 use hil_runner::board::virtual_board::{VirtualBoard, VirtualConfig};
 use hil_runner::board::{Board, ModelBoard, RigError};
 use hil_runner::run::{Pool, Seat};
@@ -46,12 +46,12 @@ pub(super) fn pools(args: &BoardArgs) -> io::Result<Option<Vec<Pool>>> {
     };
     for name in &names {
         let entry = bench.as_ref().and_then(|bench| bench.board(name));
-        match (name.as_str(), entry.map(|entry| (entry, &entry.attachment))) {
-            (_, Some((entry, Attachment::Serial(serial)))) => {
+        match (name.as_str(), entry.map(|entry| (entry, &entry.serial))) {
+            (_, Some((entry, Some(serial)))) => {
                 let seat = Real::new(entry.clone(), serial.clone(), state.clone());
                 real.push(Box::new(seat) as Box<dyn Seat>);
             }
-            (_, Some((_, Attachment::Virtual))) => real.push(virtual_seat(name, args)),
+            (_, Some((_, None))) => real.push(virtual_seat(name, args)),
             ("model", None) => pools.push(made("model", args.jobs(), |device| {
                 Ok(Box::new(ModelBoard::new("model", &device.flash, device.rollback)))
             })),

@@ -299,7 +299,7 @@ impl Runs<'_> {
             cuts: progress.cuts,
             boots: progress.boots,
             otadata: progress.otadata,
-            operations: progress.operations,
+            operations: if keep { progress.operations } else { Vec::new() },
             console: if keep { console } else { Vec::new() },
             replay: self.replay(&choices),
             seconds,
@@ -320,7 +320,7 @@ impl Runs<'_> {
             [] => String::new(),
             choices => format!(" --at {}", choices.join(",")),
         };
-        format!("hil-runner run {} --case '{case}'{at} --board {board}", quoted(&file))
+        format!("hil-runner run {} --case {}{at} --board {board}", quoted(&file), quoted(case))
     }
 
     /// Fails the case if a cut at `every` operation never met one.

@@ -289,13 +289,13 @@ impl<'a, 'b> Exec<'a, 'b> {
             Action::Boot { images, .. } if images.iter().any(|image| image == runs) => Ok(()),
             Action::RollBack { image } if image != runs => Ok(()),
             Action::Confirm { image } if image == runs => self.device.perform(step, None),
-            Action::Boot { .. } | Action::Confirm { .. } => self.from_last_update(step),
+            Action::Boot { .. } | Action::Confirm { .. } => self.redo_from_last_update(step),
             _ => self.device.perform(step, None),
         }
     }
 
     /// Carries out the steps from the last update or selection on, up to this one, without cuts.
-    fn from_last_update(&mut self, step: &Step) -> Run {
+    fn redo_from_last_update(&mut self, step: &Step) -> Run {
         let now = self.device.progress.step;
         let steps = self.device.case.steps.get(..now).unwrap_or_default();
         let brings =

@@ -37,7 +37,7 @@ pub struct Outcome {
     /// Both select entries before the first cut, and after the last start that followed a cut; empty where
     /// they were not read.
     pub otadata: Vec<[EntryRecord; 2]>,
-    /// The flash operations of the step that was cut, up to the cut.
+    /// The flash operations of the step that was cut, up to the cut. Kept where the console is.
     pub operations: Vec<OperationRecord>,
     /// The console: lines with the moment they ended, in milliseconds since the run began. Kept of runs
     /// that did not pass and of the first run of a case.

@@ -69,6 +69,8 @@ pub(super) struct Device<'a> {
     pub(super) clock: Instant,
     /// The operations of a part of the step that is over, with a cut planned in it.
     pub(super) part: Option<Vec<Operation>>,
+    /// A cut is planned: the firmware is to announce its operations wherever it runs.
+    pub(super) aimed: bool,
     /// The recording of that part.
     pub(super) recording: Option<Recording>,
 }
@@ -90,6 +92,7 @@ impl<'a> Device<'a> {
             report: Regex::new(REPORT).expect("the pattern is valid"),
             clock: Instant::now(),
             part: None,
+            aimed: false,
             recording: None,
         }
     }

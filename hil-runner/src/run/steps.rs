@@ -112,6 +112,7 @@ impl Device<'_> {
         self.forget_operations();
         self.part = None;
         self.recording = None;
+        self.aimed = cut.is_some();
         match cut {
             Some(Planned { record: true, plan, .. }) if matches!(plan.point, CutPoint::Operation { into, .. } if self.board.record(into)) => {
                 Ok(())
@@ -189,7 +190,7 @@ impl Device<'_> {
         }
         let bytes = self.images.get(image)?.bytes.clone();
         let smp = self.smp()?;
-        if cut.is_some() {
+        if cut.is_some() || self.aimed {
             smp.trace()?;
         }
         self.touch();
@@ -230,7 +231,7 @@ impl Device<'_> {
         }
         let bytes = self.images.get(image)?.bytes.clone();
         let smp = self.smp()?;
-        if cut.is_some() {
+        if cut.is_some() || self.aimed {
             smp.trace()?;
         }
         self.touch();
@@ -252,7 +253,7 @@ impl Device<'_> {
             return expect_answer(answer, false, image);
         }
         let smp = self.smp()?;
-        if cut.is_some() {
+        if cut.is_some() || self.aimed {
             smp.trace()?;
         }
         self.touch();

@@ -4,6 +4,8 @@ mod outbound;
 mod pace;
 mod pty;
 mod served;
+#[cfg(test)]
+mod tests;
 
 pub use outbound::Outbound;
 pub use pace::Pace;

@@ -28,6 +28,14 @@ pub trait Control: Send {
     /// Power cannot be given, or the port does not appear.
     fn download(&mut self) -> Result<Found, RigError>;
 
+    /// Says that the chip in its loader is not needed for a while, or that it is needed again.
+    ///
+    /// # Errors
+    /// The board fails.
+    fn rest(&mut self, _: bool) -> Result<(), RigError> {
+        Ok(())
+    }
+
     /// The port of the console, once the device has been without power for `off`. The device does not run
     /// yet, or [`start`](Self::start) resets it.
     ///

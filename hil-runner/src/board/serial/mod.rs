@@ -74,7 +74,10 @@ impl<C: Control> SerialBoard<C> {
         act: impl FnOnce(&mut Loader, &mut C) -> Result<R, RigError>,
     ) -> Result<R, RigError> {
         let mut loader = match std::mem::replace(&mut self.state, State::Off) {
-            State::Loader(loader) => loader,
+            State::Loader(loader) => {
+                self.control.rest(false)?;
+                loader
+            }
             running => {
                 drop(running);
                 Box::new(self.connect()?)
@@ -83,6 +86,7 @@ impl<C: Control> SerialBoard<C> {
         let result = act(&mut loader, &mut self.control);
         if result.is_ok() {
             self.state = State::Loader(loader);
+            self.control.rest(true)?;
         }
         // After a failure nobody knows what the loader is at: the next use starts it anew.
         result

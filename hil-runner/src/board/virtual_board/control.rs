@@ -103,6 +103,12 @@ impl Control for VirtualControl {
         Ok(self.found())
     }
 
+    fn rest(&mut self, rests: bool) -> Result<(), RigError> {
+        // The loader would keep a core busy.
+        let done = if rests { self.served.hold() } else { self.served.release() };
+        Ok(done?)
+    }
+
     fn console(&mut self, _: Duration) -> Result<Found, RigError> {
         // The board stands still while nobody listens: no byte is lost, and power that is off has no
         // length.

@@ -34,7 +34,7 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Option<u8>> {
         eprintln!("error: no scenario fits; `hil-runner list` shows what there is");
         return Ok(None);
     }
-    execute(scenarios, &args.board, args.at.clone(), args.resume, args.json)
+    execute(scenarios, &args.board, args.at.clone(), args.resume, args.json, None)
 }
 
 /// Does a run again that a file describes. Gives the exit status.
@@ -55,7 +55,7 @@ pub(super) fn replay(file: &Path, args: &BoardArgs, family: &Path) -> io::Result
         }
     };
     print(&format!("{}: {}\n", replay.case, replay.summary));
-    execute(vec![scenario], args, Some(replay.at), false, false)
+    execute(vec![scenario], args, Some(replay.at), false, false, Some(file))
 }
 
 fn execute(
@@ -64,6 +64,7 @@ fn execute(
     only: Option<Vec<u32>>,
     resume: bool,
     json: bool,
+    replay: Option<&Path>,
 ) -> io::Result<Option<u8>> {
     let Some(pools) = boards::pools(board)? else {
         return Ok(None);
@@ -77,7 +78,7 @@ fn execute(
     };
     let folder = &board.results;
     fs::create_dir_all(folder.join(REPLAYS)).map_err(about(folder))?;
-    let (mut journal, header, finished) = match journal(&scenarios, folder, resume) {
+    let (mut journal, header, finished) = match journal(&scenarios, folder, resume, replay) {
         Ok(opened) => opened,
         Err(error) => {
             eprintln!("error: {error}");
@@ -101,6 +102,7 @@ fn execute(
     let mut keeper = Keeper {
         scenarios: Arc::clone(&session.scenarios),
         folder,
+        replay,
         json,
         outcomes: finished,
         lost: None,
@@ -124,6 +126,7 @@ fn journal(
     scenarios: &[Scenario],
     folder: &Path,
     resume: bool,
+    replay: Option<&Path>,
 ) -> Result<(Journal, Header, Vec<Outcome>), Box<dyn std::error::Error>> {
     let path = folder.join(JOURNAL);
     if resume && path.exists() {
@@ -140,7 +143,7 @@ fn journal(
     }
     let mut files = BTreeSet::new();
     for scenario in scenarios {
-        files.insert(scenario.file.clone());
+        files.insert(replay.unwrap_or(&scenario.file).to_owned());
         let images = scenario.cases.iter().flat_map(|case| case.images.values());
         for image in images {
             if let Source::File { path, .. } = &image.source
@@ -162,6 +165,8 @@ fn numbered(folder: &Path, number: u32) -> PathBuf {
 struct Keeper<'a> {
     scenarios: Arc<Vec<Scenario>>,
     folder: &'a Path,
+    /// The replay that the scenario came from.
+    replay: Option<&'a Path>,
     json: bool,
     outcomes: Vec<Outcome>,
     /// The journal cannot be written; said once.
@@ -239,6 +244,11 @@ impl Keeper<'_> {
 
     /// Writes a file with which the run can be done again.
     fn keep_replay(&self, outcome: &mut Outcome) -> io::Result<()> {
+        let board = outcome.replay.rsplit_once(" --board ").map_or("model", |(_, board)| board);
+        if let Some(path) = self.replay {
+            outcome.replay = format!("hil-runner replay {} --board {board}", path.display());
+            return Ok(());
+        }
         let scenario = self.scenarios.iter().find(|it| it.name == outcome.scenario);
         let case = scenario.and_then(|it| it.cases.iter().find(|case| case.name == outcome.case));
         let Some(case) = case else { return Ok(()) };
@@ -246,7 +256,6 @@ impl Keeper<'_> {
         let name: String = format!("{} {}", outcome.case, outcome.run).chars().map(plain).collect();
         let path = self.folder.join(REPLAYS).join(format!("{}.json", name.trim_end_matches('_')));
         Replay::of(outcome, case)?.write(&path)?;
-        let board = outcome.replay.rsplit_once(" --board ").map_or("model", |(_, board)| board);
         outcome.replay = format!("hil-runner replay {} --board {board}", path.display());
         Ok(())
     }

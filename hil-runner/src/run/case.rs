@@ -8,6 +8,7 @@ use super::stop::Stop;
 use crate::board::{Board, Contents, RigError};
 use crate::scenario::{BoardKind, Case, Cut, Scenario, needs};
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -107,7 +108,7 @@ fn blank(board: &dyn Board, scenario: &Scenario, case: &Case) -> Outcome {
 fn named(board: &str, kind: BoardKind, scenario: &Scenario, case: &Case) -> Outcome {
     Outcome {
         scenario: scenario.name.clone(),
-        file: scenario.file.clone(),
+        file: relative(&scenario.file),
         case: case.name.clone(),
         run: String::new(),
         board: board.into(),
@@ -343,6 +344,12 @@ impl Runs<'_> {
             });
         }
     }
+}
+
+/// A path as seen from the current folder, if it is below that.
+fn relative(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).into()
 }
 
 /// A path as a shell takes it.

@@ -57,7 +57,7 @@ impl Replay {
         Ok(Self {
             format: FORMAT,
             summary: outcome.reason.clone().unwrap_or_default(),
-            file: outcome.file.clone(),
+            file: std::path::absolute(&outcome.file)?,
             scenario: fs::read_to_string(&outcome.file)?,
             case: outcome.case.clone(),
             at: numbers.filter_map(|number| number.parse().ok()).collect(),

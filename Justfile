@@ -10,9 +10,9 @@ list:
 sim *args:
     scripts/sim "$@"
 
-# Run all tests.
+# Run all tests. Some run the firmware on virtual boards, so it is built first if it is not there.
 test *args:
-    cargo test --workspace "$@"
+    scripts/need-fw && cargo test --workspace "$@"
 
 # Check formatting, lints and documentation.
 lint: fmt clippy doc

@@ -36,6 +36,7 @@ fn options() -> Options {
         rollback_bootloader: None,
         attempts: 3,
         only: None,
+        sample: 1,
         done: Default::default(),
     }
 }

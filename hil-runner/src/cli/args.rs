@@ -117,6 +117,9 @@ pub(super) struct RunArgs {
     /// Go on with the journal that is there; what is in it is not done again.
     #[arg(long)]
     pub(super) resume: bool,
+    /// Of each cut at every operation, take the first 8 operations and then only each N-th.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) sample: u32,
     /// Print a line of JSON for each run.
     #[arg(long)]
     pub(super) json: bool,

@@ -34,7 +34,15 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Option<u8>> {
         eprintln!("error: no scenario fits; `hil-runner list` shows what there is");
         return Ok(None);
     }
-    execute(scenarios, &args.board, args.at.clone(), args.resume, args.json, None)
+    let what = What {
+        scenarios,
+        only: args.at.clone(),
+        sample: args.sample,
+        resume: args.resume,
+        json: args.json,
+        replay: None,
+    };
+    execute(what, &args.board)
 }
 
 /// Does a run again that a file describes. Gives the exit status.
@@ -55,17 +63,31 @@ pub(super) fn replay(file: &Path, args: &BoardArgs, family: &Path) -> io::Result
         }
     };
     print(&format!("{}: {}\n", replay.case, replay.summary));
-    execute(vec![scenario], args, Some(replay.at), false, false, Some(file))
+    let what = What {
+        scenarios: vec![scenario],
+        only: Some(replay.at),
+        sample: 1,
+        resume: false,
+        json: false,
+        replay: Some(file),
+    };
+    execute(what, args)
 }
 
-fn execute(
+/// What is run.
+struct What<'a> {
     scenarios: Vec<Scenario>,
-    board: &BoardArgs,
+    /// Only the run with these operation numbers.
     only: Option<Vec<u32>>,
+    sample: u32,
     resume: bool,
     json: bool,
-    replay: Option<&Path>,
-) -> io::Result<Option<u8>> {
+    /// The replay that the scenario came from.
+    replay: Option<&'a Path>,
+}
+
+fn execute(what: What<'_>, board: &BoardArgs) -> io::Result<Option<u8>> {
+    let What { scenarios, only, sample, resume, json, replay } = what;
     let Some(pools) = boards::pools(board)? else {
         return Ok(None);
     };
@@ -94,6 +116,7 @@ fn execute(
             rollback_bootloader,
             attempts: board.attempts,
             only,
+            sample,
             done: BTreeSet::new(),
         },
         finished: finished.clone(),

@@ -1,6 +1,6 @@
 //! All runs of a case on a board.
 
-use super::device::Progress;
+use super::device::{Device, Progress, START};
 use super::exec::{Exec, Shared};
 use super::images::Images;
 use super::outcome::{Outcome, StepRecord, Verdict};
@@ -27,8 +27,16 @@ pub struct Options {
     pub attempts: u32,
     /// Only this run: the numbers of the operations for the cuts at `every` operation.
     pub only: Option<Vec<u32>>,
+    /// Of a cut at every operation, behind the first [`SHORT`](Self::SHORT) only each n-th; at least 1.
+    pub sample: u32,
     /// Runs that are left out, by the same numbers.
     pub done: BTreeSet<Vec<u32>>,
+}
+
+impl Options {
+    /// A part of a step with so few operations is never sampled: what selects, confirms and boots is as
+    /// short as that.
+    pub const SHORT: u32 = 8;
 }
 
 /// Runs a case on a board: once, or once for each place of its cuts. Each outcome is given away as soon as
@@ -71,6 +79,21 @@ pub fn run_case(
     .all(give);
 }
 
+/// Leaves a real board as the case found it, and sees it start: whoever comes next finds a board that works.
+pub(super) fn leave(board: &mut dyn Board, case: &Case, options: &Options) -> Result<(), RigError> {
+    if !matches!(board.kind(), BoardKind::Serial | BoardKind::SwitchedSerial) {
+        return Ok(());
+    }
+    let (images, contents) = prepare(case, options)?;
+    board.plan_cut(None)?;
+    board.provision(&contents)?;
+    match Device::new(board, case, &images).running(START) {
+        Ok(_) => Ok(()),
+        Err(Stop::Rig(error)) => Err(error),
+        Err(_) => Err(RigError::new("the board does not start, though its flash is as it was")),
+    }
+}
+
 fn prepare(case: &Case, options: &Options) -> Result<(Images, Contents), RigError> {
     let images = Images::load(case)?;
     let contents = match &case.device.bootloader {
@@ -88,6 +111,21 @@ fn prepare(case: &Case, options: &Options) -> Result<(Images, Contents), RigErro
 }
 
 impl Outcome {
+    /// The command that does a run of the case again.
+    fn again(&self, choices: &[String]) -> String {
+        let board = match self.kind {
+            BoardKind::Model => "model",
+            BoardKind::Virtual => "virtual",
+            BoardKind::Serial | BoardKind::SwitchedSerial => &self.board,
+        };
+        let at = match choices {
+            [] => String::new(),
+            choices => format!(" --at {}", choices.join(",")),
+        };
+        let (file, case) = (quoted(&self.file.display().to_string()), quoted(&self.case));
+        format!("hil-runner run {file} --case {case}{at} --board {board}")
+    }
+
     /// Of a case whose board cannot be had.
     pub(super) fn without_board(
         scenario: &Scenario,
@@ -106,7 +144,7 @@ fn blank(board: &dyn Board, scenario: &Scenario, case: &Case) -> Outcome {
 }
 
 fn named(board: &str, kind: BoardKind, scenario: &Scenario, case: &Case) -> Outcome {
-    Outcome {
+    let outcome = Outcome {
         scenario: scenario.name.clone(),
         file: relative(&scenario.file),
         case: case.name.clone(),
@@ -124,7 +162,9 @@ fn named(board: &str, kind: BoardKind, scenario: &Scenario, case: &Case) -> Outc
         console: Vec::new(),
         replay: String::new(),
         seconds: 0.0,
-    }
+    };
+    let replay = outcome.again(&[]);
+    Outcome { replay, ..outcome }
 }
 
 struct Runs<'a> {
@@ -208,12 +248,13 @@ impl Runs<'_> {
     /// tried exists.
     fn next(&mut self, mut fired: bool) -> bool {
         let shared = &mut self.shared;
+        let sample = self.options.sample;
         loop {
             let Some(last) = shared.choices.last_mut() else {
                 return false;
             };
             if fired {
-                *last += 1;
+                *last += if *last < Options::SHORT { 1 } else { sample.max(1) };
                 shared.kept.truncate(shared.choices.len());
                 return true;
             }
@@ -302,26 +343,10 @@ impl Runs<'_> {
             otadata: progress.otadata,
             operations: if keep { progress.operations } else { Vec::new() },
             console: if keep { console } else { Vec::new() },
-            replay: self.replay(&choices),
+            replay: self.blank.again(&choices),
             seconds,
             ..self.blank.clone()
         }
-    }
-
-    /// The command that does a run again.
-    fn replay(&self, choices: &[String]) -> String {
-        let Outcome { file, case, kind, board, .. } = &self.blank;
-        let file = file.display().to_string();
-        let board = match kind {
-            BoardKind::Model => "model",
-            BoardKind::Virtual => "virtual",
-            BoardKind::Serial | BoardKind::SwitchedSerial => board,
-        };
-        let at = match choices {
-            [] => String::new(),
-            choices => format!(" --at {}", choices.join(",")),
-        };
-        format!("hil-runner run {} --case {}{at} --board {board}", quoted(&file), quoted(case))
     }
 
     /// Fails the case if a cut at `every` operation never met one.
@@ -339,7 +364,7 @@ impl Runs<'_> {
                 verdict: Verdict::Fail,
                 reason: Some("the cut at every operation met no flash operation".into()),
                 step: Some(StepRecord { number, line: step.line, verb: verb.into() }),
-                replay: self.replay(&[]),
+                replay: self.blank.again(&[]),
                 ..self.blank.clone()
             });
         }

@@ -1,6 +1,6 @@
 //! Many cases on many boards.
 
-use super::case::{Options, run_case};
+use super::case::{Options, leave, run_case};
 use super::outcome::{Outcome, Verdict};
 use crate::board::{Board, RigError};
 use crate::scenario::{Case, Scenario};
@@ -132,8 +132,13 @@ struct Worker {
 
 impl Worker {
     fn work(mut self) {
+        let mut last_case = None;
         while let Some((scenario, case)) = self.next() {
             self.one(scenario, case);
+            last_case = Some((scenario, case));
+        }
+        if let Some((scenario, case)) = last_case {
+            self.leave(scenario, case);
         }
         // The last one says of the cases that nobody could take why that is.
         let last = {
@@ -170,6 +175,20 @@ impl Worker {
             case.is_some_and(|case| can(self.seat.as_mut(), case))
         })?;
         Some(queue.remove(index))
+    }
+
+    /// Leaves a real board in order, also when the session was cancelled.
+    fn leave(&mut self, scenario: usize, case: usize) {
+        let scenarios = Arc::clone(&self.scenarios);
+        let Some(scenario) = scenarios.get(scenario) else { return };
+        let Some(case) = scenario.cases.get(case) else { return };
+        let board = self.seat.board(case);
+        if let Err(error) = board.and_then(|board| leave(board, case, &self.options)) {
+            let name = self.seat.name();
+            let error = RigError::new(format!("at the end of the run: {error}"));
+            let outcome = Box::new(Outcome::without_board(scenario, case, &name, &error));
+            self.send(Event::Done { board: name, outcome });
+        }
     }
 
     fn one(&mut self, scenario: usize, case: usize) {

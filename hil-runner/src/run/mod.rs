@@ -1,6 +1,7 @@
 //! Runs cases on boards, and keeps what came of it.
 
 mod case;
+mod command;
 mod console;
 mod device;
 mod exec;
@@ -8,6 +9,7 @@ mod flip;
 mod host;
 mod images;
 mod journal;
+mod judge;
 mod otadata;
 mod outcome;
 mod replay;

@@ -1,17 +1,15 @@
 //! What each verb does to the device.
-
-use super::console::matching;
-use super::device::{Device, START, patterns, seconds};
+use super::device::{Device, START};
 use super::flip;
 use super::host;
 use super::images::fit;
 use super::otadata;
 use super::outcome::BootRecord;
 use super::smp::Answer;
-use super::stop::{Run, Stop, fail};
-use crate::board::{CutPlan, CutPoint, RigError};
-use crate::scenario::{Action, Command, Expectation, Phase, ResetKind, Step, Text};
-use std::time::{Duration, Instant};
+use super::stop::{Run, fail};
+use crate::board::{CutPlan, CutPoint};
+use crate::scenario::{Action, Commands, Phase, ResetKind, Step};
+use std::time::Duration;
 
 /// A cut that waits for its part of the step.
 #[derive(Clone, Debug)]
@@ -89,7 +87,7 @@ impl Device<'_> {
     }
 
     /// Something was done to the device since it started.
-    fn touch(&mut self) {
+    pub(super) fn touch(&mut self) {
         self.progress.unjudged = false;
         self.progress.fresh = false;
     }
@@ -155,23 +153,6 @@ impl Device<'_> {
         }
     }
 
-    /// Judges what the console shows of the start that was just judged.
-    fn judge_texts(&mut self, limit: Duration, text: &[Text], never: &[Text]) -> Run {
-        let console = self.console()?;
-        let end = Instant::now() + limit;
-        let mut from = self.progress.start_line;
-        for (wanted, pattern) in text.iter().zip(patterns(text)) {
-            let left = end.saturating_duration_since(Instant::now());
-            let found =
-                console.wait(from, left, true, |line| Ok(pattern.is_match(line).then_some(())))?;
-            let Some(((), next)) = found else {
-                return fail(format!("the console does not show {}", words(wanted)));
-            };
-            from = next;
-        }
-        self.never(never)
-    }
-
     fn update(
         &mut self,
         step: &Step,
@@ -181,11 +162,8 @@ impl Device<'_> {
         cut: Option<&Planned>,
     ) -> Run {
         self.ready(step)?;
-        if let Some(commands) = &self.case.device.commands {
-            let command = commands.update.clone();
-            self.plan_any(cut)?;
-            self.touch();
-            let answer = self.command(&command, image, step.limit)?;
+        let command = |it: &Commands| Some(it.update.clone());
+        if let Some(answer) = self.by_command(command, "update", image, step.limit, cut)? {
             return expect_answer(answer, refused, image);
         }
         let bytes = self.images.get(image)?.bytes.clone();
@@ -222,11 +200,8 @@ impl Device<'_> {
 
     fn select(&mut self, step: &Step, image: &str, cut: Option<&Planned>) -> Run {
         self.ready(step)?;
-        if let Some(commands) = &self.case.device.commands {
-            let command = commands.select.clone().ok_or_else(|| no_command("select"))?;
-            self.plan_any(cut)?;
-            self.touch();
-            let answer = self.command(&command, image, step.limit)?;
+        let command = |it: &Commands| it.select.clone();
+        if let Some(answer) = self.by_command(command, "select", image, step.limit, cut)? {
             return expect_answer(answer, false, image);
         }
         let bytes = self.images.get(image)?.bytes.clone();
@@ -245,11 +220,8 @@ impl Device<'_> {
             let other = running.image.unwrap_or_else(|other| other);
             return fail(format!("{other} runs, so {image} cannot be confirmed"));
         }
-        if let Some(commands) = &self.case.device.commands {
-            let command = commands.confirm.clone().ok_or_else(|| no_command("confirm"))?;
-            self.plan_any(cut)?;
-            self.touch();
-            let answer = self.command(&command, image, step.limit)?;
+        let command = |it: &Commands| it.confirm.clone();
+        if let Some(answer) = self.by_command(command, "confirm", image, step.limit, cut)? {
             return expect_answer(answer, false, image);
         }
         let smp = self.smp()?;
@@ -295,171 +267,6 @@ impl Device<'_> {
         self.reset(kind)
     }
 
-    /// Tells a product that does not speak SMP what to do.
-    fn command(&mut self, command: &Command, image: &str, limit: Duration) -> Run<Answer> {
-        let console = self.console()?;
-        let from = console.next();
-        let file = self.images.get(image).map(|image| image.file.display().to_string());
-        let port = console.path().map(|path| path.display().to_string()).unwrap_or_default();
-        let words =
-            [("{image}", image.to_owned()), ("{file}", file.unwrap_or_default()), ("{port}", port)];
-        match command {
-            Command::Send { line, until, refused } => {
-                console.send(&host::replaced(line, &words))?;
-                self.answer(Some(until), refused.as_ref(), from, limit)
-            }
-            Command::Run { program, until, refused, limit: own } => {
-                let status = host::run(program, *own, &words, &console)?;
-                match (status.success, until, refused) {
-                    (false, _, None) => Ok(Answer::Refused(status.end)),
-                    (false, _, Some(_)) | (true, Some(_), _) => {
-                        self.answer(until.as_ref(), refused.as_ref(), from, limit)
-                    }
-                    (true, None, _) => Ok(Answer::Done),
-                }
-            }
-        }
-    }
-
-    /// Waits for one of the texts that say how a command ended.
-    fn answer(
-        &mut self,
-        until: Option<&Text>,
-        refused: Option<&Text>,
-        from: usize,
-        limit: Duration,
-    ) -> Run<Answer> {
-        let done = until.and_then(Text::regex);
-        let no = refused.and_then(Text::regex);
-        let found = self.console()?.wait(from, limit, true, |line| {
-            let is = |pattern: &Option<regex::Regex>| {
-                pattern.as_ref().is_some_and(|pattern| pattern.is_match(line))
-            };
-            Ok(match (is(&no), is(&done)) {
-                (true, _) => Some(Answer::Refused(line.to_owned())),
-                (false, true) => Some(Answer::Done),
-                (false, false) => None,
-            })
-        })?;
-        match found {
-            Some((answer, _)) => Ok(answer),
-            None => {
-                let wanted = until.or(refused).map(words).unwrap_or_default();
-                fail(format!("the console does not show {wanted} within {}", seconds(limit)))
-            }
-        }
-    }
-
-    fn await_text(&mut self, until: Option<&Text>, from: usize, limit: Duration) -> Run {
-        match until {
-            None => Ok(()),
-            Some(until) => self.answer(Some(until), None, from, limit).map(drop),
-        }
-    }
-
-    fn wait_for(&mut self, text: &Text, never: &[Text], limit: Duration) -> Run {
-        self.running(START)?;
-        let never = patterns(never);
-        let wanted = patterns(std::slice::from_ref(text));
-        let found =
-            self.console()?.wait(self.progress.report_line, limit, true, |line| match matching(
-                &never, line,
-            ) {
-                Some(pattern) => {
-                    fail(format!("the console shows {pattern:?}, which must not come: {line}"))
-                }
-                None => Ok(matching(&wanted, line).map(drop)),
-            })?;
-        match found {
-            Some(_) => Ok(()),
-            None => {
-                fail(format!("the console does not show {} within {}", words(text), seconds(limit)))
-            }
-        }
-    }
-
-    fn expect(&mut self, expectation: &Expectation) -> Run {
-        let apps = *self.case.device.layout.apps();
-        if let Some(wanted) = &expectation.otadata {
-            self.judge_otadata(wanted)?;
-        }
-        if let Some(wanted) = expectation.selected {
-            let selected = otadata::selected(&self.entries()?, &apps);
-            if selected != Some(wanted) {
-                let selected = selected.map_or_else(|| "nothing".into(), |app| app.to_string());
-                return fail(format!("the next boot selects {selected}, expected {wanted}"));
-            }
-        }
-        for (app, image) in &expectation.holds {
-            let region = apps.app(*app).ok_or_else(|| no_slot(*app))?;
-            let bytes = self.images.get(image)?.bytes.clone();
-            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).min(region.size);
-            let held = self.read_flash(region.offset..region.offset + length)?;
-            if let Some(at) = held.iter().zip(&bytes).position(|(held, byte)| held != byte) {
-                return fail(format!("{app} does not hold {image}: byte {at:#x} differs"));
-            }
-        }
-        for app in &expectation.untouched {
-            let region = apps.app(*app).ok_or_else(|| no_slot(*app))?;
-            let held = self.read_flash(region.offset..region.offset + region.size)?;
-            let first = self.first_contents(region.offset, region.size)?;
-            if let Some(at) = held.iter().zip(&first).position(|(held, byte)| held != byte) {
-                return fail(format!("{app} was written to: byte {at:#x} differs"));
-            }
-        }
-        Ok(())
-    }
-
-    /// What a part of flash held before the first boot.
-    fn first_contents(&self, offset: u32, size: u32) -> Run<Vec<u8>> {
-        let mut bytes = vec![0xFF; size as usize];
-        for (at, piece) in self.images.contents(self.case, &[])?.pieces() {
-            let into = at.checked_sub(offset).and_then(|at| bytes.get_mut(at as usize..));
-            for (to, from) in into.unwrap_or_default().iter_mut().zip(piece) {
-                *to = *from;
-            }
-        }
-        Ok(bytes)
-    }
-
-    fn expect_stable(
-        &mut self,
-        time: Option<Duration>,
-        boots: Option<u32>,
-        never: &[Text],
-        limit: Duration,
-    ) -> Run {
-        let first = self.running(START)?;
-        if let Some(time) = time {
-            let console = self.console()?;
-            let from = self.progress.report_line;
-            let again = console.wait(from, time, false, |line| {
-                // The mask ROM greets at every reset.
-                Ok((line.contains("boot: fw=") || line.contains("ESP-ROM:"))
-                    .then(|| line.to_owned()))
-            })?;
-            if let Some((line, _)) = again {
-                return fail(format!("the device restarted by itself: {line}"));
-            }
-            self.never(never)?;
-        }
-        for number in 1..=boots.unwrap_or(0) {
-            self.restart()?;
-            let running = self.wait_for_start(limit.min(START))?;
-            self.progress.unjudged = false;
-            if running != first {
-                let name = |it: &super::device::Running| {
-                    let image = it.image.clone().unwrap_or_else(|other| other);
-                    format!("{image} in {}", it.slot)
-                };
-                let (now, before) = (name(&running), name(&first));
-                return fail(format!("after restart {number} {now} runs, before it was {before}"));
-            }
-            self.never(never)?;
-        }
-        Ok(())
-    }
-
     fn offer_older(&mut self, step: &Step, image: &str) -> Run {
         self.ready(step)?;
         let bytes = self.images.get(image)?.bytes.clone();
@@ -500,26 +307,10 @@ impl Device<'_> {
     }
 }
 
-fn no_slot(app: ota_core::partition::App) -> Stop {
-    RigError::new(format!("the partition table has no {app}")).into()
-}
-
-fn no_command(verb: &str) -> Stop {
-    RigError::new(format!("the product has no command to {verb}")).into()
-}
-
 fn expect_answer(answer: Answer, refused: bool, image: &str) -> Run {
     match (answer, refused) {
         (Answer::Done, false) | (Answer::Refused(_), true) => Ok(()),
         (Answer::Done, true) => fail(format!("{image} was accepted, and must be refused")),
         (Answer::Refused(why), false) => fail(format!("{image} was refused: {why}")),
-    }
-}
-
-/// A text as it is written in a scenario.
-fn words(text: &Text) -> String {
-    match text {
-        Text::Plain(text) => format!("`{text}`"),
-        Text::Pattern(pattern) => format!("the pattern `{}`", pattern.pattern),
     }
 }

@@ -186,6 +186,3 @@ impl Write for ModelPort {
 impl Port for ModelPort {
     fn set_timeout(&mut self, _: Duration) {}
 }
-
-#[cfg(test)]
-mod tests;

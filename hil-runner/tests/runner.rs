@@ -72,6 +72,10 @@ fn a_good_firmware_ends_with_0_and_leaves_all_reports() {
     assert!(told.contains("Passed: 1 case"), "{told}");
     let page = fs::read_to_string(folder.path().join("out/report.html")).unwrap();
     assert!(page.contains("test[into=0.5]"));
+    // The same from the journal alone.
+    let arguments = ["report", "out/journal.jsonl", "--results", "anew"];
+    assert_eq!(runner(&folder, &arguments).output().unwrap().status.code(), Some(0));
+    assert_eq!(fs::read_to_string(folder.path().join("anew/report.html")).unwrap(), page);
     let junit = fs::read_to_string(folder.path().join("out/junit.xml")).unwrap();
     assert!(junit.contains("failures=\"0\""));
     assert!(journal(&folder).iter().all(|outcome| outcome.verdict == Verdict::Pass));

@@ -10,12 +10,16 @@ Examples:
   hil-runner check                          check all files below scenarios/
   hil-runner plan --tag confirm             what a run would do, on which boards, and how long
   hil-runner explain E021                   what a code means, with a wrong and a right example
+  hil-runner run --board model              run everything on the flash model, in seconds
+  hil-runner run --board virtual            the same on virtual boards, with the real binaries
+  hil-runner discover --write bench.toml    list the real boards that are plugged in
 
-Exit status: 0 success, 2 an argument or a scenario file is wrong.";
+Exit status: 0 success, 2 an argument or a scenario file is wrong; `run --help` tells of more.";
 
 /// Update scenarios for ESP32 devices: what is done, where power fails, and what must then hold.
 ///
-/// A scenario is a TOML file; docs/scenarios.md says how to write one. None of these commands needs
+/// A scenario is a TOML file; docs/scenarios.md says how to write one, docs/running.md how to run it on the
+/// flash model, on virtual boards and on real ones. Only `discover`, `power` and runs on real boards need
 /// hardware.
 #[derive(Debug, Parser)]
 #[command(name = "hil-runner", version, after_help = EXAMPLES)]
@@ -62,6 +66,14 @@ pub(super) enum Command {
         /// Folder with the images that `just fw` builds.
         #[arg(long, value_name = "DIR", default_value = "target/fw")]
         family: PathBuf,
+    },
+    /// Makes the reports of a journal anew, or of one that is still being written.
+    Report {
+        /// The journal that a run left behind.
+        journal: PathBuf,
+        /// Folder for the reports.
+        #[arg(long, value_name = "DIR", default_value = "target/hil")]
+        results: PathBuf,
     },
     /// Prints the JSON Schema of scenario files, for editors.
     Schema {

@@ -33,6 +33,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Replay { file, board, family } => {
             return ended(run::replay(&file, &board, &family));
         }
+        Command::Report { journal, results } => {
+            return ended(run::reports(&journal, &results).map(Some));
+        }
         Command::New { file } => new(&file),
         Command::Check { files } => check(&files),
         Command::Plan { files, filter } => scenarios(&files).map(|all| {

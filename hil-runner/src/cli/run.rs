@@ -4,7 +4,7 @@ use super::args::{BoardArgs, RunArgs};
 use super::{about, boards, print, report, scenarios};
 use hil_runner::report::{self, Progress};
 use hil_runner::run::{
-    Event, Header, Journal, Options, Outcome, Replay, ReplayError, Session, Verdict,
+    Event, Header, Journal, Options, Outcome, Recorded, Replay, ReplayError, Session, Verdict,
 };
 use hil_runner::scenario::{BoardKind, Scenario, Source, Sources, estimate};
 use std::collections::{BTreeMap, BTreeSet};
@@ -290,6 +290,14 @@ fn expected(session: &Session) -> u64 {
     let runs: u64 = cases.map(|case| estimate(case, BoardKind::Model).0).sum();
     let seats = session.pools.first().map_or(1, |pool| pool.seats.len().max(1));
     runs / seats as u64 + 1
+}
+
+/// Makes the reports of a journal. Gives the exit status that its run had, or would have had.
+pub(super) fn reports(journal: &Path, folder: &Path) -> io::Result<u8> {
+    let recorded = Recorded::read(journal).map_err(io::Error::other)?;
+    fs::create_dir_all(folder).map_err(about(folder))?;
+    finish(folder, &recorded.header, &recorded.outcomes)?;
+    Ok(report::exit_code(&recorded.outcomes))
 }
 
 /// Writes the reports, and prints the table.

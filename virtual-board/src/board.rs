@@ -114,6 +114,7 @@ pub struct Board {
     cut: Option<Cut>,
     cut_watch: Option<Watch>,
     watch: Option<Watch>,
+    alarm: Option<Ticks>,
     breakpoints: BTreeSet<u32>,
     console: Vec<u8>,
 }
@@ -142,6 +143,7 @@ pub struct Snapshot {
     cut: Option<Cut>,
     cut_watch: Option<Watch>,
     watch: Option<Watch>,
+    alarm: Option<Ticks>,
     console: Vec<u8>,
 }
 
@@ -183,6 +185,7 @@ impl Board {
             cut: None,
             cut_watch: None,
             watch: None,
+            alarm: None,
             breakpoints: BTreeSet::new(),
             console: Vec::new(),
         })
@@ -291,6 +294,12 @@ impl Board {
         self.bus.devices.watch_operation(number);
     }
 
+    /// Has [`run`](Self::run) stop once at this time with [`Stop::Limit`]; `None` waits for nothing. The
+    /// limit of a run may be passed while firmware waits for the flash chip, this time is not.
+    pub fn watch_time(&mut self, time: Option<Ticks>) {
+        self.alarm = time;
+    }
+
     /// Has [`run`](Self::run) stop before the instructions at these addresses.
     pub fn set_breakpoints(&mut self, addresses: BTreeSet<u32>) {
         self.breakpoints = addresses;
@@ -324,7 +333,7 @@ impl Board {
                 self.lose_power(&outcome);
                 return Stop::PowerOff;
             }
-            if now >= limit {
+            if self.alarm.take_if(|time| now >= *time).is_some() || now >= limit {
                 return Stop::Limit;
             }
             if let Some(stop) = self.run_to_event(now, limit) {
@@ -344,10 +353,19 @@ impl Board {
         if let Some(event) = self.bus.devices.next_event() {
             then = then.min(event);
         }
-        if let Some(Cut { point: CutPoint::Time(time), .. }) = self.cut {
+        if let Some(time) = self.appointment() {
             then = then.min(time);
         }
         self.bus.clock.skip_to(self.cpu.clock(), then);
+    }
+
+    /// The time that the board must not pass without a look at it.
+    fn appointment(&self) -> Option<Ticks> {
+        let cut = match self.cut {
+            Some(Cut { point: CutPoint::Time(time), .. }) => Some(time),
+            _ => None,
+        };
+        cut.into_iter().chain(self.alarm).min()
     }
 
     /// Executes one instruction, or takes an interrupt.
@@ -369,7 +387,7 @@ impl Board {
         if let Some(event) = self.bus.devices.next_event() {
             horizon = horizon.min(event);
         }
-        if let Some(Cut { point: CutPoint::Time(time), .. }) = self.cut {
+        if let Some(time) = self.appointment() {
             horizon = horizon.min(time);
         }
         let mut budget = self.bus.clock.instructions_until(now, horizon).max(1);
@@ -413,7 +431,7 @@ impl Board {
             // Let time pass until the flash chip is ready or something else happens. The limit of this run
             // does not count, lest the run depend on it.
             let mut then = devices.next_event().map_or(ready, |event| event.min(ready));
-            if let Some(Cut { point: CutPoint::Time(time), .. }) = self.cut {
+            if let Some(time) = self.appointment() {
                 then = then.min(time);
             }
             self.bus.clock.skip_to(self.cpu.clock(), then);
@@ -567,6 +585,7 @@ impl Board {
             cut: self.cut.clone(),
             cut_watch: self.cut_watch.clone(),
             watch: self.watch.clone(),
+            alarm: self.alarm,
             console: self.console.clone(),
         }
     }
@@ -587,6 +606,7 @@ impl Board {
         self.cut.clone_from(&snapshot.cut);
         self.cut_watch.clone_from(&snapshot.cut_watch);
         self.watch.clone_from(&snapshot.watch);
+        self.alarm = snapshot.alarm;
         self.console.clone_from(&snapshot.console);
         self.arrange_stops();
     }

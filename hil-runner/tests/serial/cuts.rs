@@ -171,6 +171,17 @@ fn a_cut_at_a_text_comes_with_its_last_byte() {
 }
 
 #[test]
+fn a_cut_some_time_after_a_text_tears_the_erase_under_way() {
+    // A sector takes 45 ms. The firmware does nothing but ask the flash chip whether it is ready.
+    let text = Text::Plain("ota-op: begin seq=0 kind=erase".into());
+    let (mut board, cut) = cut_upload(after(text, Duration::from_millis(20)), true);
+    let operation = cut.operation.expect("an operation under way");
+    assert_eq!(operation.kind, OperationKind::Erase);
+    let blank = vec![0xFF; operation.length as usize];
+    assert_ne!(there(&mut board, operation), blank, "it was complete, or had not begun");
+}
+
+#[test]
 fn cuts_that_the_board_has_not_are_refused() {
     let mut board = board();
     for kind in [CutKind::BrownOut, CutKind::DebugReset] {

@@ -158,6 +158,7 @@ impl Cutter {
         let text = self.plan.as_ref().and_then(|(_, text)| text.as_ref());
         let text = text.filter(|_| self.counts && self.due.is_none());
         board.watch_console(text.map(TextWatch::ends_with));
+        board.watch_time(self.due.filter(|_| self.counts));
         board.flash_mut().take_log();
         let next = board.flash().operations();
         board.watch_operation(self.counts.then_some(next));

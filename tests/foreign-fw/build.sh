@@ -12,7 +12,8 @@ elf=$target/riscv32imc-unknown-none-elf/release
 mkdir -p "$output"
 for version in 1.0.0 2.0.0 3.0.0; do
     FW_VERSION=$version SOURCE_DATE_EPOCH=0 CARGO_TARGET_DIR=$target \
-        "$root/scripts/riscv" build --release --quiet --locked --manifest-path "$here/Cargo.toml"
+        "$root/scripts/riscv" build --release --quiet --locked --manifest-path "$here/Cargo.toml" \
+        --bin updater --bin embassy
     cp "$elf/updater" "$output/updater-$version.elf"
 done
 cp "$elf/embassy" "$output/embassy.elf"

@@ -57,6 +57,10 @@ fixtures-check:
 fw *args:
     cargo run --quiet --release --target-dir target/fixtures --manifest-path device-fw/family/Cargo.toml -- "$@"
 
+# Build the firmware of the scenarios that does not speak SMP into target/fw.
+fw-byo:
+    tests/foreign-fw/byo.sh
+
 # Report flash, RAM and stack of the firmware that `just fw` made, or of another ELF file.
 fw-size *args:
     cargo run --quiet --package cutpoint-tests --bin fw_size -- "$@"
@@ -92,6 +96,14 @@ serial-tools *args:
 # Update the firmware of a virtual board over its pseudo-terminal with mcumgr-toolkit (`just fw` first).
 smp-board:
     scripts/smp-board
+
+# Run scenarios on the boards of bench.toml, or on virtual boards; builds what is missing.
+hil *args:
+    scripts/hil "$@"
+
+# Cut the power of a good and a bad firmware on the virtual board; builds what is missing.
+demo:
+    scripts/demo
 
 # Run the virtual board; `just board --help` tells how.
 board *args:

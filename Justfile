@@ -105,6 +105,10 @@ hil *args:
 demo:
     scripts/demo
 
+# Look at the HTML report of scenarios in Chromium.
+report-check:
+    cargo test --package hil-runner --test report_browser -- --nocapture
+
 # Run the virtual board; `just board --help` tells how.
 board *args:
     cargo run --quiet --release --package virtual-board -- "$@"

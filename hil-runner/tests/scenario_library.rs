@@ -149,5 +149,5 @@ fn a_plan_says_what_runs_where_and_why_not() {
     let plan = program(&repository("."), &["plan", "--tag", "byo"]);
     let shown = text(&plan.stdout);
     assert!(shown.contains("bring-your-own-firmware[delay=20 ms]"), "{shown}");
-    assert!(shown.contains("model: 0 cases") && shown.contains("virtual: 11 cases"), "{shown}");
+    assert!(shown.contains("model: 0 cases") && shown.contains("virtual: 12 cases"), "{shown}");
 }

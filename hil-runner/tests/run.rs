@@ -35,6 +35,7 @@ fn options() -> Options {
         bootloader: virtual_board::stock_bootloader().unwrap(),
         rollback_bootloader: None,
         attempts: 3,
+        dumps: None,
         only: None,
         sample: 1,
         done: Default::default(),

@@ -84,6 +84,14 @@ pub struct CutReport {
 pub enum Landing {
     /// Where it was asked for: the board cuts exactly.
     Exact,
-    /// Known only from flash, which has not been read yet.
+    /// Known only from flash, which has not been read, or which nothing here can judge.
     Unknown,
+    /// Before the operation, by the flash contents: nothing of it was done.
+    Before,
+    /// In the operation, by the flash contents: some of it was done.
+    Torn,
+    /// After the operation, by the flash contents: all of it was done, and nothing of the next one.
+    After,
+    /// The flash contents are none that the flash model predicts.
+    Unpredicted,
 }

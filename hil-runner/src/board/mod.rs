@@ -13,6 +13,7 @@ pub mod virtual_board;
 
 pub use contents::Contents;
 pub use cut::{CutPlan, CutPoint, CutReport, Landing, Operation, OperationKind};
+pub(crate) use model::Done;
 pub use model::ModelBoard;
 
 use crate::scenario::{BoardKind, Capability, ResetKind};

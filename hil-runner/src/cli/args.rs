@@ -75,6 +75,9 @@ pub(super) enum Command {
         #[arg(long, value_name = "DIR", default_value = "target/hil")]
         results: PathBuf,
     },
+    /// Writes a crash state to a board, boots it there, and compares with what the flash model predicts.
+    #[command(after_help = STATE_HELP)]
+    State(StateArgs),
     /// Prints the JSON Schema of scenario files, for editors.
     Schema {
         /// That of the inventory of a bench instead.
@@ -110,6 +113,34 @@ Examples:
 
 Exit status: 0 all passed, 1 something failed, 2 an argument or a file is wrong, 3 the bench failed or
 nothing was run, 4 passed only when tried again.";
+
+const STATE_HELP: &str = "\
+Examples:
+  hil-runner state target/hil/replay/second-cut.json --to virtual   the chain of cuts of a failed run
+  hil-runner state target/counterexamples/esp-idf-v5.5-H1.json --to virtual   one that sim found
+  hil-runner state flash.bin --to bench-1                           flash as it was read from a device
+
+Exit status: 0 what boots is what was predicted, 1 it is something else, 2 an argument or a file is wrong,
+3 the bench failed.";
+
+/// Which state, and which board.
+#[derive(Debug, Args)]
+pub(super) struct StateArgs {
+    /// A replay of `hil-runner run`, a replay of `sim`, or all of flash (.bin).
+    pub(super) file: PathBuf,
+    /// `virtual`, or the name of a board in the inventory. Its flash is overwritten.
+    #[arg(long, value_name = "BOARD")]
+    pub(super) to: String,
+    /// The inventory of the bench.
+    #[arg(long, value_name = "FILE", default_value = "bench.toml")]
+    pub(super) bench: PathBuf,
+    /// A bootloader with rollback, for states that need one. It takes the place of that in a dump.
+    #[arg(long, value_name = "FILE")]
+    pub(super) rollback_bootloader: Option<PathBuf>,
+    /// Folder with the images that `just fw` builds.
+    #[arg(long, value_name = "DIR", default_value = "target/fw")]
+    pub(super) family: PathBuf,
+}
 
 /// What is run, and where.
 #[derive(Debug, Args)]

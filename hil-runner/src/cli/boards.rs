@@ -83,11 +83,19 @@ pub(super) fn pools(args: &BoardArgs) -> io::Result<Option<Vec<Pool>>> {
 fn virtual_seat(name: &str, args: &BoardArgs) -> Box<dyn Seat> {
     let rollback_bootloader = args.rollback_bootloader.is_some();
     let make = move |device: &Device| {
-        let name = "virtual".into();
-        let config = VirtualConfig { name, part: kept(device.flash), seed: 0, rollback_bootloader };
-        Ok(Box::new(VirtualBoard::virtual_board(config)?) as Box<dyn Board>)
+        Ok(Box::new(virtual_board(device.flash, rollback_bootloader)?) as Box<dyn Board>)
     };
     Box::new(Made { name: name.into(), case: String::new(), make, board: None })
+}
+
+/// A virtual board with that flash part, which can run a bootloader with rollback or not.
+pub(super) fn virtual_board(
+    part: Part,
+    rollback_bootloader: bool,
+) -> Result<VirtualBoard, RigError> {
+    let name = "virtual".into();
+    let config = VirtualConfig { name, part: kept(part), seed: 0, rollback_bootloader };
+    VirtualBoard::virtual_board(config)
 }
 
 /// A flash part that stays. Scenarios name few.

@@ -8,6 +8,7 @@ mod files;
 mod power;
 mod real;
 mod run;
+mod state;
 mod tables;
 
 use args::{Cli, Command, Files};
@@ -36,6 +37,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Report { journal, results } => {
             return ended(run::reports(&journal, &results).map(Some));
         }
+        Command::State(args) => return ended(state::state(&args)),
         Command::New { file } => new(&file),
         Command::Check { files } => check(&files),
         Command::Plan { files, filter } => scenarios(&files).map(|all| {

@@ -28,6 +28,19 @@ impl Real {
         Self { entry, serial, state, board: None, lock: None }
     }
 
+    /// The board, locked for that task.
+    pub(super) fn get(&mut self, task: &str) -> Result<&mut dyn Board, RigError> {
+        match &mut self.lock {
+            None => self.lock = Some(lock(&self.state, &self.entry, task)?),
+            Some(lock) => lock.describe(task)?,
+        }
+        let board = match self.board.take() {
+            Some(board) => board,
+            None => self.open()?,
+        };
+        Ok(self.board.insert(board))
+    }
+
     fn open(&self) -> Result<RealBoard, RigError> {
         let Self { entry, serial, state, .. } = self;
         let switch = match &serial.power {
@@ -66,14 +79,6 @@ impl Seat for Real {
     }
 
     fn board(&mut self, case: &Case) -> Result<&mut dyn Board, RigError> {
-        match &mut self.lock {
-            None => self.lock = Some(lock(&self.state, &self.entry, &case.name)?),
-            Some(lock) => lock.describe(&case.name)?,
-        }
-        let board = match self.board.take() {
-            Some(board) => board,
-            None => self.open()?,
-        };
-        Ok(self.board.insert(board))
+        self.get(&case.name)
     }
 }

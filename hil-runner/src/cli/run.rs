@@ -115,6 +115,7 @@ fn execute(what: What<'_>, board: &BoardArgs) -> io::Result<Option<u8>> {
             bootloader,
             rollback_bootloader,
             attempts: board.attempts,
+            dumps: Some(folder.clone()),
             only,
             sample,
             done: BTreeSet::new(),

@@ -1,6 +1,5 @@
 //! Outcomes in the order of reports: by scenario, case and board.
 
-use crate::board::Landing;
 use crate::run::{CutRecord, Outcome, Verdict};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -74,7 +73,7 @@ impl Tally {
 
 /// Whether a cut is known to have fallen where it was asked for.
 pub(super) fn landed(cut: &CutRecord) -> bool {
-    cut.fired && cut.landing == Some(Landing::Exact)
+    cut.hit()
 }
 
 /// Whether a run passed only when tried again.

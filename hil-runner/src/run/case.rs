@@ -3,6 +3,7 @@
 use super::device::{Device, Progress, START};
 use super::exec::{Exec, Shared};
 use super::images::Images;
+use super::landing::Landings;
 use super::outcome::{Outcome, StepRecord, Verdict};
 use super::stop::Stop;
 use crate::board::{Board, Contents, RigError};
@@ -25,6 +26,8 @@ pub struct Options {
     pub rollback_bootloader: Option<Vec<u8>>,
     /// How often a run is tried at most when the bench fails or a cut misses, at least once.
     pub attempts: u32,
+    /// Folder for flash contents that the flash model does not predict; it need not exist.
+    pub dumps: Option<PathBuf>,
     /// Only this run: the numbers of the operations for the cuts at `every` operation.
     pub only: Option<Vec<u32>>,
     /// Of a cut at every operation, behind the first [`SHORT`](Self::SHORT) only each n-th; at least 1.
@@ -63,7 +66,11 @@ pub fn run_case(
             return give(Outcome { verdict: Verdict::RigError, reason, ..blank });
         }
     };
-    let shared = Shared { choices: options.only.clone().unwrap_or_default(), ..Shared::default() };
+    let bootloader = case.device.bootloader.is_some() || options.rollback_bootloader.is_some();
+    let rollback = case.device.rollback && bootloader;
+    let landings = Landings::new(contents.clone(), rollback, options.dumps.clone());
+    let choices = options.only.clone().unwrap_or_default();
+    let shared = Shared { choices, landings: Some(landings), ..Shared::default() };
     Runs {
         board,
         case,
@@ -280,8 +287,14 @@ impl Runs<'_> {
                 }
                 Some(Stop::Fail(_) | Stop::Interrupted) => Verdict::Fail,
                 Some(Stop::Rig(_)) => Verdict::RigError,
+                // A cut that fell elsewhere counts for where it fell.
+                Some(Stop::Missed { .. }) if self.covered() => Verdict::Pass,
+                Some(Stop::Missed { .. }) => Verdict::MissedWindow,
             };
-            let again = verdict == Verdict::RigError && attempt < self.options.attempts;
+            let missed_for_good = matches!(end.stop, Some(Stop::Missed { again: false, .. }));
+            let again = matches!(verdict, Verdict::RigError | Verdict::MissedWindow)
+                && !missed_for_good
+                && attempt < self.options.attempts;
             if again {
                 attempt += 1;
                 self.shared.kept.clear();
@@ -292,8 +305,17 @@ impl Runs<'_> {
         }
     }
 
+    /// Whether cuts of some run have fallen where those of this one were to fall.
+    fn covered(&self) -> bool {
+        let choices = &self.shared.choices;
+        !choices.is_empty() && self.shared.landings.as_ref().is_some_and(|it| it.covers(choices))
+    }
+
     fn attempt(&mut self) -> End {
         let clock = Instant::now();
+        if let Some(landings) = &mut self.shared.landings {
+            landings.begin();
+        }
         let mut exec =
             Exec::new(self.board, self.case, &self.images, &mut self.shared, self.cancelled);
         let contents = &self.contents;
@@ -317,6 +339,7 @@ impl Runs<'_> {
             Some(Stop::Fail(what)) => Some(what.clone()),
             Some(Stop::Rig(error)) => Some(error.to_string()),
             Some(Stop::Interrupted) => Some("the device was interrupted".into()),
+            Some(Stop::Missed { what, .. }) => Some(what.clone()),
             _ => None,
         };
         let failed = verdict != Verdict::Pass;

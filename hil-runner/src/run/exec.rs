@@ -2,10 +2,11 @@
 
 use super::device::{Device, Progress, START};
 use super::images::Images;
+use super::landing::{Found, Landings};
 use super::outcome::{BootRecord, CutRecord, OperationRecord, StepRecord};
 use super::steps::Planned;
 use super::stop::{Run, Stop, fail};
-use crate::board::{Board, Checkpoint, CutPlan, CutPoint, CutReport, Recording, RigError};
+use crate::board::{Board, Checkpoint, CutPlan, CutPoint, CutReport, Landing, Recording, RigError};
 use crate::scenario::{Action, AfterCut, Case, Cut, Place, Step, Text, Then, Which};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) known: BTreeMap<Known, String>,
     /// As of the run that goes on.
     pub(super) visited: Vec<Known>,
+    /// Where cuts fell, on boards that do not know it themselves.
+    pub(super) landings: Option<Landings>,
 }
 
 /// The device just before a part of a step whose operations are cut one after the other.
@@ -107,7 +110,7 @@ impl<'a, 'b> Exec<'a, 'b> {
             self.device.progress.cuts_made = 0;
             self.look_up()?;
         }
-        Ok(())
+        self.shared.landings.as_mut().map_or(Ok(()), Landings::missed)
     }
 
     /// Ends the run if another one was here with the same device, and passed.
@@ -148,7 +151,7 @@ impl<'a, 'b> Exec<'a, 'b> {
             if let (Some(cut), Some(planned)) = (cut, &planned)
                 && self.recorded(planned)?
             {
-                self.fired(step, cut, Some(planned));
+                self.fired(step, cut, Some(planned))?;
                 continue;
             }
             let result = match made.checked_sub(1).and_then(|last| step.cuts.get(last)) {
@@ -157,13 +160,13 @@ impl<'a, 'b> Exec<'a, 'b> {
             };
             let result = self.and_the_cut(result, cut, step)?;
             match (result, cut) {
-                (true, Some(cut)) => self.fired(step, cut, planned.as_ref()),
+                (true, Some(cut)) => self.fired(step, cut, planned.as_ref())?,
                 (false, None) => return Ok(()),
                 (false, Some(cut)) => {
                     if let Some(planned) = &planned
                         && self.keep_recording(planned)?
                     {
-                        self.fired(step, cut, Some(planned));
+                        self.fired(step, cut, Some(planned))?;
                         continue;
                     }
                     return self.not_fired(step, cut, planned.as_ref());
@@ -245,7 +248,7 @@ impl<'a, 'b> Exec<'a, 'b> {
 
     /// What follows a cut: power returns, the device starts and is judged, and what was interrupted is
     /// done again. The next cut falls into this.
-    fn after(
+    pub(super) fn after(
         &mut self,
         step: &Step,
         last: &Cut,
@@ -344,7 +347,13 @@ impl<'a, 'b> Exec<'a, 'b> {
             }
         };
         let record = record && self.shared.kept.len() == self.device.progress.choices;
-        Ok(Planned { plan: CutPlan { kind: cut.kind, point }, during: cut.during, record })
+        let moment = (self.device.progress.step, self.device.progress.cuts_made);
+        let instead = match (&point, &mut self.shared.landings) {
+            (CutPoint::Operation { number, .. }, Some(landings)) => landings.aimed(moment, *number),
+            _ => None,
+        };
+        let plan = CutPlan { kind: cut.kind, point };
+        Ok(Planned { plan, instead, during: cut.during, record })
     }
 
     fn every(&mut self) -> u32 {
@@ -362,22 +371,33 @@ impl<'a, 'b> Exec<'a, 'b> {
         self.shared.choices.get(index).copied().unwrap_or(1)
     }
 
-    fn fired(&mut self, step: &Step, cut: &Cut, planned: Option<&Planned>) {
+    fn fired(&mut self, step: &Step, cut: &Cut, planned: Option<&Planned>) -> Run {
         let report = self.report.take().or_else(|| self.device.board.take_cut());
         let operations = self.device.operations();
         self.device.interrupted();
-        self.device.progress.cuts_made += 1;
+        let unknown = report.as_ref().is_some_and(|report| report.landing == Landing::Unknown);
+        let found = match planned.filter(|_| unknown) {
+            Some(planned) => self.locate(cut, planned, &operations)?,
+            None => None,
+        };
         if cut.is_every() {
             self.shared.fired.insert(self.device.progress.choices);
             self.every_fired += 1;
         }
         let record = self.record(step, cut, planned);
-        let record = CutRecord {
-            fired: true,
-            landing: report.as_ref().map(|report| report.landing),
-            operation: report.and_then(|report| report.operation),
-            ..record
+        let landing = report.as_ref().map(|report| report.landing);
+        let operation = report.and_then(|report| report.operation);
+        let record = match found {
+            None => CutRecord { fired: true, landing, operation, ..record },
+            Some(Found { landing, number, operation }) => CutRecord {
+                fired: true,
+                landing: Some(landing),
+                landed: number,
+                operation,
+                ..record
+            },
         };
+        self.device.progress.cuts_made += 1;
         self.device.remark(&format!("{:?}: {}", cut.kind, record.asked));
         let last = operations.len();
         let numbered = operations.into_iter().zip(1..);
@@ -389,6 +409,7 @@ impl<'a, 'b> Exec<'a, 'b> {
             })
             .collect();
         self.device.progress.cuts.push(record);
+        Ok(())
     }
 
     fn record(&self, step: &Step, cut: &Cut, planned: Option<&Planned>) -> CutRecord {
@@ -411,13 +432,21 @@ impl<'a, 'b> Exec<'a, 'b> {
             line: step.line,
             verb: step.action.verb().into(),
         };
-        let (fired, landing, operation) = (false, None, None);
-        CutRecord { step, kind: cut.kind, asked, number, into, fired, landing, operation }
+        let (kind, fired) = (cut.kind, false);
+        let (landing, landed, operation) = (None, None, None);
+        CutRecord { step, kind, asked, number, into, fired, landing, landed, operation }
     }
 
     /// The step is over, and the cut did not fire.
     fn not_fired(&mut self, step: &Step, cut: &Cut, planned: Option<&Planned>) -> Run {
         let count = self.device.operations().len();
+        if let Some(Planned { plan, instead: Some(_), .. }) = planned
+            && let CutPoint::Operation { number, .. } = plan.point
+            && let Some(landings) = &mut self.shared.landings
+        {
+            let moment = (self.device.progress.step, self.device.progress.cuts_made);
+            return Err(landings.too_late(moment, number));
+        }
         if cut.is_every() {
             return Err(Stop::NoSuchOperation);
         }

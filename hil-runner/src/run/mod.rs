@@ -10,11 +10,13 @@ mod host;
 mod images;
 mod journal;
 mod judge;
+mod landing;
 mod otadata;
 mod outcome;
 mod replay;
 mod session;
 mod smp;
+mod state;
 mod steps;
 mod stop;
 
@@ -25,3 +27,4 @@ pub use outcome::{
 };
 pub use replay::{Replay, ReplayError};
 pub use session::{Event, Pool, Seat, Session};
+pub use state::{Boots, CrashState, StateError};

@@ -106,8 +106,31 @@ pub struct CutRecord {
     pub fired: bool,
     /// Where, if it is known; `None` unless it fired.
     pub landing: Option<Landing>,
+    /// Number of the operation that `landing` is about, from 1, where that was found out from flash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landed: Option<u32>,
     /// The operation, if it is known.
     pub operation: Option<Operation>,
+}
+
+impl CutRecord {
+    /// Whether it is known to have fallen where it was asked for.
+    #[must_use]
+    pub fn hit(&self) -> bool {
+        let into = self.into.unwrap_or(0.0);
+        self.fired
+            && match self.landing {
+                Some(Landing::Exact) => true,
+                Some(Landing::Before) => self.landed == self.number && into <= 0.0,
+                Some(Landing::Torn) => self.landed == self.number && into > 0.0 && into < 1.0,
+                // Without loss of power, the command that it fell into ended.
+                Some(Landing::After) => {
+                    let ends = into >= 1.0 || into > 0.0 && !self.kind.stops_flash();
+                    self.landed == self.number && ends
+                }
+                Some(Landing::Unknown | Landing::Unpredicted) | None => false,
+            }
+    }
 }
 
 /// A start of the device, for reports.

@@ -15,6 +15,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Planned {
     pub(super) plan: CutPlan,
+    /// The point that is to hit the one of the plan, where the board needs another.
+    pub(super) instead: Option<CutPoint>,
     pub(super) during: Option<Phase>,
     /// Record the operations instead, if the board can.
     pub(super) record: bool,
@@ -115,7 +117,10 @@ impl Device<'_> {
             Some(Planned { record: true, plan, .. }) if matches!(plan.point, CutPoint::Operation { into, .. } if self.board.record(into)) => {
                 Ok(())
             }
-            Some(cut) => Ok(self.board.plan_cut(Some(cut.plan.clone()))?),
+            Some(Planned { plan, instead, .. }) => {
+                let point = instead.as_ref().unwrap_or(&plan.point).clone();
+                Ok(self.board.plan_cut(Some(CutPlan { point, ..plan.clone() }))?)
+            }
             None => Ok(()),
         }
     }

@@ -11,6 +11,13 @@ pub(super) enum Stop {
     Fail(String),
     /// The bench failed.
     Rig(RigError),
+    /// A cut fell elsewhere.
+    Missed {
+        /// Where.
+        what: String,
+        /// Another attempt may hit.
+        again: bool,
+    },
     /// The run was not needed: there is no such flash operation.
     NoSuchOperation,
     /// The run was only there to count flash operations.

@@ -54,6 +54,7 @@ pub(crate) fn passed(number: u32) -> Outcome {
             into: Some(0.5),
             fired: true,
             landing: Some(Landing::Exact),
+            landed: None,
             operation: Some(last),
         }],
         boots: vec![boot("v1", "factory", 0), boot("v1", "factory", 1), boot("v2", "ota_0", 1)],

@@ -31,10 +31,20 @@ pub(super) struct Device {
     output: VecDeque<u8>,
     starts: u64,
     report: Option<CutReport>,
+    /// Flash as the last cut left it.
+    at_cut: Option<Memory>,
     /// A reset has cut it, and it has not started since.
     restarts: Option<Cause>,
     /// Number of the first command of the recording that goes on.
     recording_from: u64,
+}
+
+/// An operation that was done on the flash model.
+#[derive(Clone, Debug)]
+pub(crate) struct Done {
+    pub(crate) operation: Operation,
+    /// Its commands to the flash chip, with the contents before and after each.
+    pub(crate) commands: Vec<flash::Recorded>,
 }
 
 /// A device at each of its flash operations.
@@ -45,6 +55,23 @@ pub(super) struct Recorded {
     commands: Vec<flash::Recorded>,
     /// Number of the first command.
     from: u64,
+}
+
+impl Recorded {
+    /// The operations with their commands, in their order.
+    pub(super) fn done(&self) -> Vec<Done> {
+        let ends = self.operations.iter().skip(1).map(|(_, first)| *first);
+        let ends = ends.chain([self.from + self.commands.len() as u64]);
+        let index = |number: u64| number.saturating_sub(self.from) as usize;
+        self.operations
+            .iter()
+            .zip(ends)
+            .map(|((operation, first), end)| {
+                let commands = self.commands.get(index(*first)..index(end)).unwrap_or_default();
+                Done { operation: *operation, commands: commands.to_vec() }
+            })
+            .collect()
+    }
 }
 
 impl Device {
@@ -59,6 +86,7 @@ impl Device {
             output: VecDeque::new(),
             starts: 0,
             report: None,
+            at_cut: None,
             restarts: None,
             recording_from: 0,
         }
@@ -71,6 +99,10 @@ impl Device {
 
     pub(super) fn memory(&self) -> &Memory {
         self.chip.memory()
+    }
+
+    pub(super) fn memory_at_cut(&self) -> Option<&Memory> {
+        self.at_cut.as_ref()
     }
 
     pub(super) fn provision(&mut self, contents: &Contents) -> Result<(), RigError> {
@@ -283,6 +315,7 @@ impl Device {
     fn cut(&mut self) {
         let cut = self.counter.cut.take();
         let operation = cut.map(|(operation, _)| operation);
+        self.at_cut = Some(self.chip.memory().clone());
         self.report = Some(CutReport { operation, landing: Landing::Exact, latency: None });
         self.firmware = None;
         self.new_console();

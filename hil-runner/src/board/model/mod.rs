@@ -13,8 +13,9 @@ use super::{
     Board, Checkpoint, Contents, CutPlan, CutReport, Operation, Port, Recording, RigError,
 };
 use crate::scenario::{BoardKind, Capability, ResetKind};
+pub(crate) use device::Done;
 use device::{Cause, Device, Recorded};
-use sim::flash::Part;
+use sim::flash::{Memory, Part};
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,21 @@ impl ModelBoard {
     #[must_use]
     pub fn new(name: impl Into<String>, part: &Part, rollback: bool) -> Self {
         Self { name: name.into(), device: Arc::new(Mutex::new(Device::new(part, rollback))) }
+    }
+
+    /// All of flash, as it is now.
+    pub(crate) fn memory(&self) -> Memory {
+        self.device().memory().clone()
+    }
+
+    /// All of flash, as the last cut left it.
+    pub(crate) fn memory_at_cut(&self) -> Option<Memory> {
+        self.device().memory_at_cut().cloned()
+    }
+
+    /// The operations of a recording; `None` if it is one of another board.
+    pub(crate) fn done(recording: &Recording) -> Option<Vec<Done>> {
+        recording.downcast_ref().map(Recorded::done)
     }
 
     fn device(&self) -> MutexGuard<'_, Device> {

@@ -1,0 +1,200 @@
+//! Where a cut fell, by the contents of flash.
+
+use crate::board::{CutPoint, Done, Landing, Operation};
+use crate::scenario::CutKind;
+use sim::flash::{self, Memory};
+use std::ops::Range;
+
+/// Bytes of the unit of an erase.
+const SECTOR: u32 = 4096;
+
+/// What a part of a step does to flash if nothing interrupts it, as the flash model predicts it.
+#[derive(Clone, Debug)]
+pub(super) struct Predicted {
+    /// Flash before the first operation.
+    pub(super) start: Memory,
+    /// The operations, in their order.
+    pub(super) operations: Vec<Done>,
+}
+
+/// A place between or in operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Spot {
+    /// How many operations were done before it.
+    pub(super) done: u32,
+    /// Some of the next one was done.
+    pub(super) torn: bool,
+}
+
+/// Flash as it was read back: pieces, each with its offset.
+pub(super) type Pieces = Vec<(u32, Vec<u8>)>;
+
+impl Spot {
+    /// In operations since the first one began.
+    pub(super) fn position(self) -> f64 {
+        f64::from(self.done) + if self.torn { 0.5 } else { 0.0 }
+    }
+
+    /// In the words of reports: the number of an operation, and where the cut fell as seen from it. The
+    /// place between two operations is told as seen from the one that was asked for.
+    pub(super) fn landing(self, asked: Option<u32>) -> (u32, Landing) {
+        let next = self.done + 1;
+        match self.torn {
+            true => (next, Landing::Torn),
+            false if self.done == 0 || asked == Some(next) => (next, Landing::Before),
+            false => (self.done, Landing::After),
+        }
+    }
+}
+
+impl Predicted {
+    /// The sectors that the operations touch, together with another range; neighbours as one range.
+    pub(super) fn touched(&self, other: Range<u32>) -> Vec<Range<u32>> {
+        let sectors =
+            |range: Range<u32>| range.start / SECTOR * SECTOR..range.end.next_multiple_of(SECTOR);
+        let capacity = self.start.capacity();
+        let commands = self.operations.iter().flat_map(|operation| &operation.commands);
+        let mut ranges: Vec<_> = commands
+            .map(|command| command.operation.range(capacity))
+            .chain([other])
+            .map(sectors)
+            .collect();
+        ranges.sort_by_key(|range| range.start);
+        let mut merged: Vec<Range<u32>> = Vec::new();
+        for range in ranges {
+            match merged.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => merged.push(range),
+            }
+        }
+        merged
+    }
+
+    /// The operation with that number.
+    pub(super) fn operation(&self, number: u32) -> Option<Operation> {
+        let index = number.checked_sub(1)? as usize;
+        Some(self.operations.get(index)?.operation)
+    }
+
+    /// All of flash when so many operations were done.
+    pub(super) fn before(&self, done: usize) -> Vec<u8> {
+        let commands = self.operations.iter().skip(done).find_map(|it| it.commands.first());
+        let before = commands.map(|command| &command.before);
+        let last = || self.operations.iter().rev().find_map(|it| it.commands.last());
+        let memory = before.or_else(|| last().map(|command| &command.after));
+        let memory = memory.unwrap_or(&self.start);
+        memory.to_vec(0..memory.capacity())
+    }
+
+    /// Where a cut at that point falls if it hits.
+    pub(super) fn wanted(&self, kind: CutKind, point: &CutPoint) -> Option<Spot> {
+        let CutPoint::Operation { number, into } = point else { return None };
+        let done = number.checked_sub(1)?;
+        let commands = self.operations.get(done as usize)?.commands.len().max(1);
+        // Without loss of power, the command that it falls into ends.
+        let into = match kind.stops_flash() {
+            false if *into > 0.0 => {
+                let command = (into * commands as f64).floor() + 1.0;
+                (command / commands as f64).min(1.0)
+            }
+            _ => *into,
+        };
+        Some(match into {
+            into if into <= 0.0 => Spot { done, torn: false },
+            into if into >= 1.0 => Spot { done: *number, torn: false },
+            _ => Spot { done, torn: true },
+        })
+    }
+
+    /// Where a cut fell that left this. Of places that leave the same, the wanted one is taken if it is
+    /// among them, else the first one. `announced`: operations that the firmware has announced, each
+    /// before it began. `None`: the model predicts no such contents.
+    pub(super) fn find(
+        &self,
+        read: &Pieces,
+        announced: &[Operation],
+        wanted: Option<Spot>,
+    ) -> Option<Spot> {
+        let first = self.first(announced);
+        let spots = self.spots(read);
+        let mut spots = spots.into_iter().filter(|spot| *spot >= first);
+        let wanted = wanted.filter(|wanted| spots.clone().any(|spot| spot == *wanted));
+        wanted.or_else(|| spots.next())
+    }
+
+    /// The first place where a cut can have fallen behind these announcements.
+    fn first(&self, announced: &[Operation]) -> Spot {
+        let mut done = 0;
+        let mut operations = self.operations.iter().zip(0..);
+        for operation in announced {
+            // The bootloader announces nothing: operations may lie between.
+            match operations.find(|(it, _)| it.operation == *operation) {
+                Some((_, index)) => done = index,
+                // Not what the model does: nothing follows from it.
+                None => return Spot { done: 0, torn: false },
+            }
+        }
+        Spot { done, torn: false }
+    }
+
+    /// All places where a cut leaves these contents, in their order.
+    fn spots(&self, read: &Pieces) -> Vec<Spot> {
+        let mut wrong: usize =
+            read.iter().map(|(at, bytes)| differences(&self.start, *at, bytes)).sum();
+        let mut spots = Vec::new();
+        let capacity = self.start.capacity();
+        for (operation, done) in self.operations.iter().zip(0..) {
+            for (command, index) in operation.commands.iter().zip(0..) {
+                let range = command.operation.range(capacity);
+                let Some(held) = part(read, &range) else { return Vec::new() };
+                let before = differences(&command.before, range.start, held);
+                let after = differences(&command.after, range.start, held);
+                if wrong == 0 {
+                    spots.push(Spot { done, torn: index > 0 });
+                }
+                if wrong == before && possible(command, &range, held) {
+                    spots.push(Spot { done, torn: true });
+                }
+                wrong = wrong - before + after;
+            }
+        }
+        if wrong == 0 {
+            spots.push(Spot { done: self.operations.len() as u32, torn: false });
+        }
+        spots.dedup();
+        spots
+    }
+}
+
+/// Whether a command that was stopped half-way can leave this in its range, and this shows.
+fn possible(command: &flash::Recorded, range: &Range<u32>, held: &[u8]) -> bool {
+    let before = command.before.to_vec(range.clone());
+    let after = command.after.to_vec(range.clone());
+    match command.operation.kind {
+        // A chip programs all cells to 0 before it erases them: any bit may have any value on the way.
+        flash::OperationKind::Erase(_) => held != before && held != after,
+        flash::OperationKind::Program { .. } => {
+            let bytes = before.iter().zip(&after).zip(held);
+            let mut between = bytes.map(|((before, after), held)| {
+                // Bits are cleared one by one, and only those that the command clears.
+                held & !before == 0 && after & !held == 0
+            });
+            // A command that changes nothing can be stopped anywhere without a trace.
+            (before == after || held != before && held != after) && between.all(|it| it)
+        }
+    }
+}
+
+/// The piece of what was read that lies in a range.
+fn part<'a>(read: &'a Pieces, range: &Range<u32>) -> Option<&'a [u8]> {
+    read.iter().find_map(|(at, bytes)| {
+        let start = range.start.checked_sub(*at)? as usize;
+        bytes.get(start..start + range.len())
+    })
+}
+
+/// How many bytes of these are others in the memory.
+fn differences(memory: &Memory, at: u32, bytes: &[u8]) -> usize {
+    let held = memory.to_vec(at..at + bytes.len() as u32);
+    held.iter().zip(bytes).filter(|(held, byte)| held != byte).count()
+}

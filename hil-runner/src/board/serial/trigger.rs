@@ -62,8 +62,10 @@ impl Power {
         if let Some((CutPlan { point: CutPoint::Operation { number, into }, .. }, _)) = &plan {
             self.aim.at(*number, *into);
         }
-        self.plan = plan;
-        (self.cut, self.failure, self.due) = (None, None, None);
+        if plan.is_some() {
+            (self.cut, self.failure) = (None, None);
+        }
+        (self.plan, self.due) = (plan, None);
     }
 
     /// Looks at the console. Whether the device was interrupted just now.

@@ -208,6 +208,7 @@ fn run(bench: &mut Bench, cut: &str, attempts: u32, dumps: Option<PathBuf>) -> V
         attempts,
         dumps,
         only: None,
+        sample: 1,
         done: Default::default(),
     };
     let scenario = scenario(cut);

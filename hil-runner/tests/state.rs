@@ -23,6 +23,7 @@ fn options() -> Options {
         attempts: 1,
         dumps: None,
         only: None,
+        sample: 1,
         done: Default::default(),
     }
 }

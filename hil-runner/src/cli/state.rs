@@ -21,8 +21,15 @@ pub(super) fn state(args: &StateArgs) -> io::Result<Option<u8>> {
         },
         None => None,
     };
-    let (dumps, only, done) = (None, None, BTreeSet::new());
-    let options = Options { bootloader, rollback_bootloader, attempts: 1, dumps, only, done };
+    let options = Options {
+        bootloader,
+        rollback_bootloader,
+        attempts: 1,
+        dumps: None,
+        only: None,
+        sample: 1,
+        done: BTreeSet::new(),
+    };
     let sources = Sources { family: args.family.clone() };
     let state = match CrashState::read(&args.file, &sources, &options) {
         Ok(state) => state,

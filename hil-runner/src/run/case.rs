@@ -288,13 +288,11 @@ impl Runs<'_> {
                 Some(Stop::Fail(_) | Stop::Interrupted) => Verdict::Fail,
                 Some(Stop::Rig(_)) => Verdict::RigError,
                 // A cut that fell elsewhere counts for where it fell.
-                Some(Stop::Missed { .. }) if self.covered() => Verdict::Pass,
+                Some(Stop::Missed { .. }) if self.shared.covered() => Verdict::Pass,
                 Some(Stop::Missed { .. }) => Verdict::MissedWindow,
             };
-            let missed_for_good = matches!(end.stop, Some(Stop::Missed { again: false, .. }));
-            let again = matches!(verdict, Verdict::RigError | Verdict::MissedWindow)
-                && !missed_for_good
-                && attempt < self.options.attempts;
+            let may = matches!(end.stop, Some(Stop::Rig(_) | Stop::Missed { again: true, .. }));
+            let again = may && verdict != Verdict::Pass && attempt < self.options.attempts;
             if again {
                 attempt += 1;
                 self.shared.kept.clear();
@@ -303,12 +301,6 @@ impl Runs<'_> {
             let fired = end.fired;
             return Some((Some(self.outcome(end, verdict, attempt)), fired));
         }
-    }
-
-    /// Whether cuts of some run have fallen where those of this one were to fall.
-    fn covered(&self) -> bool {
-        let choices = &self.shared.choices;
-        !choices.is_empty() && self.shared.landings.as_ref().is_some_and(|it| it.covers(choices))
     }
 
     fn attempt(&mut self) -> End {

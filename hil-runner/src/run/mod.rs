@@ -3,6 +3,7 @@
 mod case;
 mod command;
 mod console;
+mod cuts;
 mod device;
 mod exec;
 mod flip;

@@ -198,3 +198,119 @@ fn differences(memory: &Memory, at: u32, bytes: &[u8]) -> usize {
     let held = memory.to_vec(at..at + bytes.len() as u32);
     held.iter().zip(bytes).filter(|(held, byte)| held != byte).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::OperationKind;
+    use sim::flash::EraseSize;
+
+    /// An erase of a sector that holds zeros, and two writes of two commands each.
+    fn predicted() -> Predicted {
+        let mut memory = Memory::erased(0x1_0000);
+        memory.set(0x1000, &[0; 4096]);
+        let start = memory.clone();
+        let mut step = |kind, address, length, commands: Vec<flash::Operation>| {
+            let commands = commands.into_iter().map(|operation| {
+                let before = memory.clone();
+                match &operation.kind {
+                    flash::OperationKind::Erase(_) => memory.erase(0x1000..0x2000),
+                    flash::OperationKind::Program { data } => {
+                        memory.program(operation.offset, data)
+                    }
+                }
+                flash::Recorded { before, operation, after: memory.clone() }
+            });
+            Done { operation: Operation { kind, address, length }, commands: commands.collect() }
+        };
+        let program = |at: u32, byte: u8| flash::Operation::program(at, vec![byte; 32]);
+        let erase = flash::Operation::erase(0x1000, EraseSize::Sector4K);
+        let operations = vec![
+            step(OperationKind::Erase, 0x1000, 4096, vec![erase]),
+            step(OperationKind::Write, 0x1000, 64, vec![program(0x1000, 1), program(0x1020, 2)]),
+            step(OperationKind::Write, 0x1040, 64, vec![program(0x1040, 3), program(0x1060, 4)]),
+        ];
+        Predicted { start, operations }
+    }
+
+    const fn at(done: u32, torn: bool) -> Option<Spot> {
+        Some(Spot { done, torn })
+    }
+
+    /// What is found for the contents that these changes leave.
+    fn find(
+        changes: &[(usize, Vec<u8>)],
+        from: usize,
+        announced: usize,
+        wanted: Option<Spot>,
+    ) -> Option<Spot> {
+        let predicted = predicted();
+        let mut sector = predicted.before(from)[0x1000..0x2000].to_vec();
+        for (at, bytes) in changes {
+            sector[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        let announced: Vec<_> =
+            predicted.operations.iter().take(announced).map(|it| it.operation).collect();
+        predicted.find(&vec![(0x1000, sector)], &announced, wanted)
+    }
+
+    #[test]
+    fn each_place_is_found_by_what_it_leaves() {
+        for done in 0..=3 {
+            assert_eq!(find(&[], done, 0, None), at(done as u32, false));
+        }
+        // Between the commands of a write, and in either.
+        assert_eq!(find(&[(0, vec![1; 32])], 1, 0, None), at(1, true));
+        assert_eq!(find(&[(0, vec![1; 5])], 1, 0, None), at(1, true));
+        assert_eq!(find(&[(0, vec![1; 32]), (0x20, vec![0x0F])], 1, 0, None), at(1, true));
+        assert_eq!(find(&[(0x47, vec![0xF3])], 2, 0, None), at(2, true));
+        // An erase may leave anything, in its sector.
+        assert_eq!(find(&[(0x700, vec![0x55])], 0, 0, None), at(0, true));
+    }
+
+    #[test]
+    fn what_no_cut_leaves_is_not_found() {
+        // The announcement of the first write: the erase is over.
+        assert_eq!(find(&[(0x700, vec![0x55])], 1, 2, None), None);
+        assert_eq!(find(&[(0x20, vec![2; 32])], 1, 2, None), None, "the second command alone");
+        assert_eq!(find(&[(0, vec![0])], 1, 2, None), None, "a bit that is not to be cleared");
+        assert_eq!(find(&[], 0, 2, None), None, "before what was announced");
+    }
+
+    #[test]
+    fn of_equal_places_the_wanted_one_counts() {
+        let mut same = predicted();
+        // The second write writes what is there.
+        let last = same.operations[2].commands[1].after.clone();
+        let held = last.to_vec(0x1000..0x2000);
+        for command in &mut same.operations[2].commands {
+            (command.before, command.after) = (last.clone(), last.clone());
+        }
+        same.operations[1].commands[1].after = last.clone();
+        same.operations[1].commands[1].operation = flash::Operation::program(0x1020, vec![0; 96]);
+        let find = |wanted| same.find(&vec![(0x1000, held.clone())], &[], wanted);
+        assert_eq!(find(None), at(2, false));
+        assert_eq!(find(at(2, true)), at(2, true));
+        assert_eq!(find(at(3, false)), at(3, false));
+        assert_eq!(find(at(1, true)), at(2, false), "there it is not");
+    }
+
+    #[test]
+    fn sectors_are_read_once() {
+        assert_eq!(predicted().touched(0x2000..0x2004), [0x1000..0x3000]);
+        assert_eq!(predicted().touched(0x8000..0xA000), [0x1000..0x2000, 0x8000..0xA000]);
+    }
+
+    #[test]
+    fn a_reset_lets_a_command_end() {
+        let wanted =
+            |kind, number, into| predicted().wanted(kind, &CutPoint::Operation { number, into });
+        assert_eq!(wanted(CutKind::Rail, 2, 0.5), at(1, true));
+        assert_eq!(wanted(CutKind::Rail, 2, 0.0), at(1, false));
+        assert_eq!(wanted(CutKind::Rail, 2, 1.0), at(2, false));
+        assert_eq!(wanted(CutKind::EnReset, 1, 0.5), at(1, false));
+        assert_eq!(wanted(CutKind::EnReset, 2, 0.3), at(1, true));
+        assert_eq!(wanted(CutKind::EnReset, 2, 0.7), at(2, false));
+        assert_eq!(wanted(CutKind::Rail, 4, 0.5), None);
+    }
+}

@@ -157,8 +157,9 @@ impl CrashState {
             return Err(wrong("its images are of another chip than the ESP32-C3".into()));
         }
         let trace = replay.run(&setup).map_err(|error| wrong(error.to_string()))?;
-        let cuts = trace.cycles.iter().filter_map(|cycle| cycle.cut.as_ref());
-        let torn = cuts.last().ok_or_else(|| wrong("it has no power cycle that is cut".into()))?;
+        let mut cuts = trace.cycles.iter().filter_map(|cycle| cycle.cut.as_ref());
+        let torn =
+            cuts.next_back().ok_or_else(|| wrong("it has no power cycle that is cut".into()))?;
         let mut memory = torn.memory.clone();
         let rollback = options.rollback_bootloader.as_ref().filter(|_| setup.rollback);
         memory.set(0, rollback.unwrap_or(&options.bootloader));

@@ -142,6 +142,9 @@ impl Predicted {
         let mut wrong: usize =
             read.iter().map(|(at, bytes)| differences(&self.start, *at, bytes)).sum();
         let mut spots = Vec::new();
+        // An erase may leave anything, so also what a later write leaves in its sector: it explains what
+        // nothing else does.
+        let mut erases = Vec::new();
         let capacity = self.start.capacity();
         for (operation, done) in self.operations.iter().zip(0..) {
             for (command, index) in operation.commands.iter().zip(0..) {
@@ -153,7 +156,8 @@ impl Predicted {
                     spots.push(Spot { done, torn: index > 0 });
                 }
                 if wrong == before && possible(command, &range, held) {
-                    spots.push(Spot { done, torn: true });
+                    let erase = matches!(command.operation.kind, flash::OperationKind::Erase(_));
+                    if erase { &mut erases } else { &mut spots }.push(Spot { done, torn: true });
                 }
                 wrong = wrong - before + after;
             }
@@ -162,7 +166,7 @@ impl Predicted {
             spots.push(Spot { done: self.operations.len() as u32, torn: false });
         }
         spots.dedup();
-        spots
+        if spots.is_empty() { erases } else { spots }
     }
 }
 

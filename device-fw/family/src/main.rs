@@ -3,6 +3,7 @@
 //!
 //!     family                      with the bootloader that espflash brings along
 //!     family --bootloader FILE    with another one, for instance one that rolls back
+//!     family NAME...              only these members
 //!
 //! Two builds of the same source with the same toolchain are alike to the byte, wherever they are
 //! made.
@@ -70,11 +71,17 @@ const SLOT_SIZE: usize = 0x10_0000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args_os().skip(1);
-    let bootloader = match (args.next(), args.next(), args.next()) {
-        (None, ..) => None,
-        (Some(option), Some(file), None) if option == "--bootloader" => Some(PathBuf::from(file)),
-        _ => return Err("expected no arguments, or --bootloader and a file".into()),
-    };
+    let mut bootloader = None;
+    let mut names = Vec::new();
+    while let Some(arg) = args.next() {
+        if arg == "--bootloader" {
+            bootloader = Some(PathBuf::from(args.next().ok_or("--bootloader needs a file")?));
+        } else if FAMILY.iter().any(|member| arg == member.name) {
+            names.push(arg);
+        } else {
+            return Err(format!("no member of the family is called {}", arg.display()).into());
+        }
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let table = root.join(TABLE);
     let layout =
@@ -84,7 +91,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let build = Build::new(&root)?;
 
     let mut images = Vec::new();
-    for member in &FAMILY {
+    let wanted = |member: &&Member| names.is_empty() || names.iter().any(|it| it == member.name);
+    for member in FAMILY.iter().filter(wanted) {
         let mut entry = make(member, &build, layout, &output)?;
         println!("{}: {} bytes", member.name, entry["app"]["bytes"]);
         entry["name"] = member.name.into();

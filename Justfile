@@ -45,6 +45,10 @@ differential *args:
 mutants *args:
     cargo run --quiet --package cutpoint-tests --bin mutants -- "$@"
 
+# Show that the scenarios find each bug that is planted in the firmware (`just fw` first).
+seeded *args:
+    cargo run --quiet --package cutpoint-tests --bin seeded -- "$@"
+
 # Remake the application images in sim/fixtures.
 fixtures:
     cargo run --quiet --release --target-dir target/fixtures --manifest-path sim/fixtures/pack/Cargo.toml
@@ -53,7 +57,7 @@ fixtures:
 fixtures-check:
     cargo run --quiet --release --target-dir target/fixtures --manifest-path sim/fixtures/pack/Cargo.toml -- --check
 
-# Build the family of firmware images into target/fw (`--bootloader FILE` for another bootloader).
+# Build the firmware images into target/fw, all or those named (`--bootloader FILE` for another bootloader).
 fw *args:
     cargo run --quiet --release --target-dir target/fixtures --manifest-path device-fw/family/Cargo.toml -- "$@"
 

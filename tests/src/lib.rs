@@ -4,3 +4,5 @@ pub mod differential;
 pub mod foreign;
 pub mod full_stack;
 pub mod machine_code;
+pub mod seeded;
+pub mod source_copy;

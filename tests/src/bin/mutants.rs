@@ -4,6 +4,7 @@
 //! `tests/mutants.toml` lists the bugs. A bug that its tests do not catch, one that does not compile
 //! and one whose place in the source has changed are all failures of the run.
 
+use cutpoint_tests::source_copy::{Edit, SourceCopy};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -87,9 +88,9 @@ fn run() -> Result<bool, Box<dyn Error>> {
     Ok(survivors.is_empty())
 }
 
-/// A copy of the workspace.
+/// A copy of the workspace and where it is built.
 struct Copy {
-    tree: PathBuf,
+    copy: SourceCopy,
     target: PathBuf,
 }
 
@@ -98,39 +99,15 @@ impl Copy {
         // The same target directory: dependencies need not be built again.
         let target =
             std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-        let copy = Self { tree: target.join("mutants"), target };
-        if copy.tree.exists() {
-            fs::remove_dir_all(&copy.tree)?;
-        }
-        let files = Command::new("git")
-            .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
-            .current_dir(root)
-            .output()?;
-        if !files.status.success() {
-            return Err(format!("git ls-files: {}", text(&files)).into());
-        }
-        for file in String::from_utf8(files.stdout)?.split('\0').filter(|file| !file.is_empty()) {
-            let (from, to) = (root.join(file), copy.tree.join(file));
-            if from.is_file() {
-                fs::create_dir_all(to.parent().ok_or("a file without a folder")?)?;
-                fs::copy(from, to)?;
-            }
-        }
-        Ok(copy)
+        let copy = SourceCopy::new(root, &target.join("mutants"))?;
+        Ok(Self { copy, target })
     }
 
     fn try_mutant(&self, mutant: &Mutant) -> Result<&'static str, Box<dyn Error>> {
-        let path = self.tree.join(&mutant.file);
-        let original = fs::read_to_string(&path)?;
-        let places = original.matches(&mutant.find).count();
-        if places != 1 {
-            let file = mutant.file.display();
-            return Err(format!("{:?}: text stands {places} times in {file}", mutant.name).into());
-        }
-        fs::write(&path, original.replace(&mutant.find, &mutant.replace))?;
-        let verdict = self.verdict(mutant);
-        fs::write(&path, original)?;
-        verdict
+        let Mutant { name, file, find, replace, .. } = mutant;
+        let edit = Edit { file: file.clone(), find: find.clone(), replace: replace.clone() };
+        let named = |error| format!("{name:?}: {error}").into();
+        self.copy.with(&[edit], || self.verdict(mutant)).map_err(named)
     }
 
     fn verdict(&self, mutant: &Mutant) -> Result<&'static str, Box<dyn Error>> {
@@ -167,7 +144,7 @@ impl Copy {
 
     fn command(&self, arguments: &str, only_build: bool) -> Command {
         let mut command = Command::new(env!("CARGO"));
-        command.current_dir(&self.tree).env("CARGO_TARGET_DIR", &self.target).arg("test");
+        command.current_dir(self.copy.tree()).env("CARGO_TARGET_DIR", &self.target).arg("test");
         if only_build {
             command.arg("--no-run");
         }

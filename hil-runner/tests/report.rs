@@ -240,3 +240,15 @@ fn the_order_of_outcomes_changes_nothing() {
     assert_eq!(junit(&all).unwrap(), junit(&reversed).unwrap());
     assert_eq!(in_full(1).run, "cut 1");
 }
+
+#[test]
+fn how_long_switches_took_is_told_of_real_boards_only() {
+    let mut runs: Vec<_> = (1..=3).map(outcomes::in_full).collect();
+    assert!(!table(&runs).contains("from the trigger"));
+    for (run, latency) in runs.iter_mut().zip([12.0, 3.25, 4.5]) {
+        run.cuts[0].latency = Some(latency);
+    }
+    let told = table(&runs);
+    let line = "from the trigger to the end of the switch's command, 3 cuts: 3.2 ms to 12.0 ms, median 4.5 ms";
+    assert!(told.contains(line), "{told}");
+}

@@ -34,8 +34,26 @@ pub fn table(outcomes: &[Outcome]) -> String {
         let more = (troubles.len() - LINES) as u64;
         let _ = writeln!(text, "and {} that did not pass", count(more, "more run"));
     }
+    if let Some(spread) = latencies(outcomes) {
+        let _ = writeln!(text, "{spread}");
+    }
     let _ = writeln!(text, "{}", headline(&results));
     text
+}
+
+/// How long power switches took, from the trigger on the console: least, median and most. `None` when no cut
+/// took real time.
+fn latencies(outcomes: &[Outcome]) -> Option<String> {
+    let cuts = outcomes.iter().flat_map(|outcome| &outcome.cuts);
+    let mut times: Vec<f64> = cuts.filter_map(|cut| cut.latency).collect();
+    times.sort_by(f64::total_cmp);
+    let (least, most) = (times.first()?, times.last()?);
+    let median = times.get(times.len() / 2)?;
+    let cuts = count(times.len() as u64, "cut");
+    Some(format!(
+        "from the trigger to the end of the switch's command, {cuts}: \
+         {least:.1} ms to {most:.1} ms, median {median:.1} ms"
+    ))
 }
 
 /// A line of `--json`: the outcome, as in the journal. Without the end of the line.

@@ -25,7 +25,10 @@ impl Exec<'_, '_> {
         }
         let record = self.record(step, cut, planned);
         let landing = report.as_ref().map(|report| report.landing);
+        let latency = report.as_ref().and_then(|report| report.latency);
+        let latency = latency.map(|latency| latency.as_secs_f64() * 1000.0);
         let operation = report.and_then(|report| report.operation);
+        let record = CutRecord { latency, ..record };
         let record = match found {
             None => CutRecord { fired: true, landing, operation, ..record },
             Some(Found { landing, number, operation }) => CutRecord {
@@ -71,9 +74,18 @@ impl Exec<'_, '_> {
             line: step.line,
             verb: step.action.verb().into(),
         };
-        let (kind, fired) = (cut.kind, false);
-        let (landing, landed, operation) = (None, None, None);
-        CutRecord { step, kind, asked, number, into, fired, landing, landed, operation }
+        CutRecord {
+            step,
+            kind: cut.kind,
+            asked,
+            number,
+            into,
+            fired: false,
+            landing: None,
+            landed: None,
+            operation: None,
+            latency: None,
+        }
     }
 
     /// The step is over, and the cut did not fire.

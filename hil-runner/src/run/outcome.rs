@@ -111,6 +111,10 @@ pub struct CutRecord {
     pub landed: Option<u32>,
     /// The operation, if it is known.
     pub operation: Option<Operation>,
+    /// From its trigger on the console to the end of the command to the power switch, in milliseconds,
+    /// where time is real.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<f64>,
 }
 
 impl CutRecord {

@@ -56,6 +56,7 @@ pub(crate) fn passed(number: u32) -> Outcome {
             landing: Some(Landing::Exact),
             landed: None,
             operation: Some(last),
+            latency: None,
         }],
         boots: vec![boot("v1", "factory", 0), boot("v1", "factory", 1), boot("v2", "ota_0", 1)],
         otadata: vec![[erased(), erased()], [entry(1, "NEW", true), erased()]],

@@ -4,6 +4,7 @@
 
 mod outcomes;
 
+use hil_runner::board::Landing;
 use hil_runner::report::{
     Progress, exit_code, html, json_line, junit, step_summary, table, write_step_summary,
 };
@@ -251,4 +252,15 @@ fn how_long_switches_took_is_told_of_real_boards_only() {
     let told = table(&runs);
     let line = "from the trigger to the end of the switch's command, 3 cuts: 3.2 ms to 12.0 ms, median 4.5 ms";
     assert!(told.contains(line), "{told}");
+}
+
+#[test]
+fn the_page_says_where_a_cut_fell_that_missed() {
+    let mut run = in_full(1);
+    run.cuts[0].landing = Some(Landing::After);
+    run.cuts[0].landed = Some(7);
+    assert!(html(None, &[run.clone()]).contains("no: after operation 7"));
+    run.cuts[0].landed = None;
+    run.cuts[0].landing = Some(Landing::Unknown);
+    assert!(html(None, &[run]).contains("not known"));
 }

@@ -4,6 +4,7 @@ use super::super::results::{landed, name};
 use super::super::terminal::place;
 use super::super::text::{count, seconds, visible};
 use super::{Shown, badge, otadata, replay, timeline};
+use crate::board::Landing;
 use crate::run::{BootRecord, CutRecord, Outcome, Verdict};
 use maud::{Markup, html};
 
@@ -71,11 +72,7 @@ fn cuts(cuts: &[CutRecord], name: &str) -> Markup {
                         td { (word(&cut.kind)) }
                         td { (if cut.fired { "yes" } else { "no" }) }
                         td {
-                            (match (cut.fired, landed(cut)) {
-                                (true, true) => "yes",
-                                (true, false) => "not known",
-                                (false, _) => "no",
-                            })
+                            (fell(cut))
                         }
                         td { @if let Some(operation) = cut.operation { (operation) } @else { "–" } }
                     }
@@ -84,6 +81,22 @@ fn cuts(cuts: &[CutRecord], name: &str) -> Markup {
         }
     };
     wide(&format!("Cuts of {name}"), &table)
+}
+
+/// Whether a cut fell where it was asked for, and else where.
+fn fell(cut: &CutRecord) -> String {
+    let place = match cut.landing {
+        Some(Landing::Before) => "before",
+        Some(Landing::Torn) => "into",
+        Some(Landing::After) => "after",
+        Some(Landing::Exact | Landing::Unknown | Landing::Unpredicted) | None => "",
+    };
+    match (cut.fired, landed(cut), cut.landed) {
+        (true, true, _) => "yes".into(),
+        (true, false, Some(number)) => format!("no: {place} operation {number}"),
+        (true, false, None) => "not known".into(),
+        (false, _, _) => "no".into(),
+    }
 }
 
 /// A value as it is written in a scenario.

@@ -13,6 +13,7 @@ use crate::memory::{Ram, RamSnapshot};
 use crate::peripherals::{ChipIdentity, Pacing, ResetCause, Scope};
 use crate::rom::{Rom, RomError, RomRevision};
 use crate::time::Ticks;
+use crate::watch::Watch;
 use crate::window::Window;
 
 /// Instructions that run before an interrupt is taken that a store has raised. The interrupt reaches
@@ -117,14 +118,6 @@ pub struct Board {
     alarm: Option<Ticks>,
     breakpoints: BTreeSet<u32>,
     console: Vec<u8>,
-}
-
-/// A text that is waited for.
-#[derive(Clone, Debug)]
-struct Watch {
-    text: Vec<u8>,
-    /// The console's last bytes, shorter than the text.
-    tail: Vec<u8>,
 }
 
 /// A whole board at one moment, in little memory: it shares what did not change with other snapshots.
@@ -609,20 +602,5 @@ impl Board {
         self.alarm = snapshot.alarm;
         self.console.clone_from(&snapshot.console);
         self.arrange_stops();
-    }
-}
-
-impl Watch {
-    fn new(text: &[u8]) -> Self {
-        Self { text: text.to_vec(), tail: Vec::new() }
-    }
-
-    /// Whether the text is complete with these bytes.
-    fn sees(&mut self, bytes: &[u8]) -> bool {
-        self.tail.extend_from_slice(bytes);
-        let found = self.tail.windows(self.text.len().max(1)).any(|it| it == self.text);
-        let keep = self.text.len().saturating_sub(1);
-        self.tail.drain(..self.tail.len().saturating_sub(keep));
-        found
     }
 }

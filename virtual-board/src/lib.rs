@@ -17,6 +17,7 @@ mod memory;
 mod peripherals;
 mod rom;
 mod time;
+mod watch;
 mod window;
 
 pub mod serve;

@@ -209,12 +209,8 @@ impl PowerSwitch for Switch {
     }
 }
 
-#[test]
-fn a_marker_on_the_console_cuts_a_real_board() {
-    let mut virtual_board = provisioned();
-    drop(virtual_board.start(Duration::ZERO).unwrap());
-    virtual_board.stop().unwrap();
-    let served = Arc::clone(virtual_board.control().served());
+/// A real board, as far as the runner can tell: a virtual one behind its port, with that switch.
+fn real(served: &Served, switch: impl PowerSwitch + 'static) -> RealBoard {
     let config = RealConfig {
         name: "real".into(),
         port: PortSelector::Path(served.port()),
@@ -222,7 +218,16 @@ fn a_marker_on_the_console_cuts_a_real_board() {
         lines: false,
         baud: 115_200,
     };
-    let mut board = RealBoard::real(config, Some(Box::new(Switch(served))));
+    RealBoard::real(config, Some(Box::new(switch)))
+}
+
+#[test]
+fn a_marker_on_the_console_cuts_a_real_board() {
+    let mut virtual_board = provisioned();
+    drop(virtual_board.start(Duration::ZERO).unwrap());
+    virtual_board.stop().unwrap();
+    let served = Arc::clone(virtual_board.control().served());
+    let mut board = real(&served, Switch(Arc::clone(&served)));
     assert_eq!(board.kind(), BoardKind::SwitchedSerial);
     assert_eq!(board.lacks(Capability::Cut(CutKind::Rail)), None);
     assert!(board.lacks(Capability::Cut(CutKind::UsbPort)).is_some());
@@ -273,14 +278,7 @@ fn a_power_switch_that_fails_is_the_benchs_fault() {
     let mut virtual_board = provisioned();
     drop(virtual_board.start(Duration::ZERO).unwrap());
     let served = Arc::clone(virtual_board.control().served());
-    let config = RealConfig {
-        name: "real".into(),
-        port: PortSelector::Path(served.port()),
-        chip: ChipName::Esp32c3,
-        lines: false,
-        baud: 115_200,
-    };
-    let mut board = RealBoard::real(config, Some(Box::new(Broken)));
+    let mut board = real(&served, Broken);
     let error = board.stop().unwrap_err().to_string();
     assert!(error.contains("relay"), "{error}");
     // Power is there, and nothing can take it away.

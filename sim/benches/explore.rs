@@ -6,7 +6,7 @@
 
 use ota_core::image::{ChipId, Requirements};
 use sim::bootloader::Bootloader;
-use sim::explore::{Check, Limits, PlainLimits, World, explore, plain};
+use sim::explore::{Check, Limits, PlainLimits, Usage, World, explore, plain};
 use sim::firmware::Firmware;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::flash::{Memory, Part};
@@ -60,7 +60,7 @@ fn main() {
 /// Runs power cuts of every enumerable class.
 fn every(check: Check) -> PlainLimits {
     let profile = FaultProfile::enumerable(1);
-    PlainLimits { profile, cut_bootloader: true, check, update_again: false }
+    PlainLimits { profile, cut_bootloader: true, usage: Usage::Usual, check, update_again: false }
 }
 
 /// Power fails between operations: two outcomes of each.
@@ -110,6 +110,7 @@ fn closure(layout: &Layout, firmware: &[Firmware], subject: &dyn Subject) {
     let world = World::new(layout, bootloader, requirements(), firmware, subject, Part::W25Q32JV)
         .expect("the images fit");
     let limits = Limits {
+        usage: Usage::Usual,
         profile: FaultProfile::enumerable(1).without(FaultClass::Collateral),
         cut_bootloader: true,
         max_states: 1_000_000,

@@ -3,7 +3,7 @@
 use ota_core::Extent;
 use ota_core::image::{ChipId, Requirements};
 use sim::bootloader::Bootloader;
-use sim::explore::{Finding, Hazard, Invariant, Limits, Report, World, Writer, explore};
+use sim::explore::{Finding, Hazard, Invariant, Limits, Report, Usage, World, Writer, explore};
 use sim::firmware::Firmware;
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
@@ -27,7 +27,14 @@ fn firmware() -> Vec<Firmware> {
 
 fn limits(cut_bootloader: bool) -> Limits {
     let profile = FaultProfile::enumerable(1).without(FaultClass::Collateral);
-    Limits { profile, cut_bootloader, max_states: 100_000, max_cuts: u32::MAX, remember: true }
+    Limits {
+        profile,
+        cut_bootloader,
+        usage: Usage::Usual,
+        max_states: 100_000,
+        max_cuts: u32::MAX,
+        remember: true,
+    }
 }
 
 fn run(layout: &str, rollback: bool, subject: &dyn Subject, limits: &Limits) -> Report {
@@ -55,10 +62,12 @@ fn ota_core_survives_every_cut_in_the_application() {
     for layout in ["factory-2-slots", "2-slots", "3-slots", "arduino"] {
         for rollback in [false, true] {
             for subject in [SEQUENTIAL, BULK] {
-                let report = run(layout, rollback, &subject, &limits(false));
+                let limits = Limits { usage: Usage::Any, ..limits(false) };
+                let report = run(layout, rollback, &subject, &limits);
                 assert_eq!(findings(&report), [], "{layout}, rollback {rollback}, {subject:?}");
                 // An exploration that goes nowhere would find nothing either.
-                assert!(report.progress.states > 150 && report.progress.torn > 200_000);
+                let sim::explore::Progress { states, running, torn, .. } = report.progress;
+                assert!(states > 200 && running > 100 && torn > 200_000, "{:?}", report.progress);
                 assert!(report.operations > 80);
             }
         }

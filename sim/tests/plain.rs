@@ -5,7 +5,7 @@ use ota_core::Extent;
 use ota_core::image::{ChipId, Requirements};
 use sim::bootloader::Bootloader;
 use sim::explore::{
-    Check, Finding, Invariant, Limits, PlainLimits, Report, World, Writer, explore, plain,
+    Check, Finding, Invariant, Limits, PlainLimits, Report, Usage, World, Writer, explore, plain,
     plain_nested,
 };
 use sim::firmware::Firmware;
@@ -54,14 +54,23 @@ fn few() -> FaultProfile {
         .with(FaultClass::Reset)
 }
 
-fn reduced(world: &World<'_>, profile: FaultProfile, cuts: u32, remember: bool) -> Report {
-    let limits =
-        Limits { profile, cut_bootloader: true, max_states: 1_000_000, max_cuts: cuts, remember };
-    explore(world, &limits, |_| ControlFlow::Continue(()))
+fn reduced(world: &World<'_>, limits: &Limits) -> Report {
+    explore(world, limits, |_| ControlFlow::Continue(()))
+}
+
+fn up_to(max_cuts: u32, profile: FaultProfile) -> Limits {
+    Limits {
+        profile,
+        cut_bootloader: true,
+        usage: Usage::Usual,
+        max_states: 1_000_000,
+        max_cuts,
+        remember: true,
+    }
 }
 
 fn limits(profile: FaultProfile, check: Check) -> PlainLimits {
-    PlainLimits { profile, cut_bootloader: true, check, update_again: false }
+    PlainLimits { profile, cut_bootloader: true, usage: Usage::Usual, check, update_again: false }
 }
 
 /// What breaks and who was writing. The hazard that is recognised depends on which of several ways to
@@ -73,20 +82,25 @@ fn verdicts(findings: impl IntoIterator<Item = Finding>) -> BTreeSet<(Invariant,
 #[test]
 fn plain_execution_finds_the_same() {
     let mut compared = 0;
-    for (cycles, cuts, layouts) in [(4, 1, &LAYOUTS[..]), (3, 2, &LAYOUTS[1..])] {
+    for (usage, cycles, cuts, layouts) in [
+        (Usage::Usual, 4, 1, &LAYOUTS[..]),
+        (Usage::Usual, 3, 2, &LAYOUTS[1..]),
+        (Usage::Any, 3, 1, &LAYOUTS[..]),
+    ] {
         for (layout, rollback) in layouts.iter().flat_map(|l| [(l, false), (l, true)]) {
             for subject in [&CORE as &dyn Subject, &ESP_IDF] {
                 with_world(layout, rollback, subject, |world| {
-                    let limits = limits(few(), Check::Remembered);
-                    let plain = plain_nested(world, &limits, cycles, cuts);
+                    let limits = PlainLimits { usage, ..limits(few(), Check::Remembered) };
+                    let plain = plain_nested(world, &limits, cycles, 2, cuts);
                     assert!(plain.torn > 500);
-                    let reduced = reduced(world, few(), cuts, true);
+                    let reduced = reduced(world, &Limits { usage, ..up_to(cuts, few()) });
                     let all = verdicts(reduced.counterexamples.iter().map(|e| e.finding));
                     let short = reduced.counterexamples.iter();
-                    let short = short.filter(|e| e.cycles.len() <= cycles as usize);
+                    let short =
+                        short.filter(|e| e.cycles.len() <= cycles as usize && e.most_calls() <= 3);
                     let short = verdicts(short.map(|e| e.finding));
                     let plain = verdicts(plain.findings);
-                    let what = format!("{layout} {rollback} {}", subject.name());
+                    let what = format!("{layout} {rollback} {} {usage:?}", subject.name());
                     assert!(plain.is_subset(&all), "{what}: {plain:?} but reduced {all:?}");
                     assert!(short.is_subset(&plain), "{what}: {short:?} but plain {plain:?}");
                     compared += plain.len();
@@ -102,9 +116,9 @@ fn remembering_changes_nothing_but_the_speed() {
     for subject in [&CORE as &dyn Subject, &ESP_IDF] {
         with_world(LAYOUTS[1], true, subject, |world| {
             let profile = FaultProfile::enumerable(1);
-            let [with, without] =
-                [true, false].map(|remember| reduced(world, profile, u32::MAX, remember));
-            assert!(with.complete);
+            let [with, without] = [true, false]
+                .map(|remember| reduced(world, &Limits { remember, ..up_to(2, profile) }));
+            assert!(with.progress.states > 500);
             assert_eq!(with.progress, without.progress);
             assert_eq!(with.deepest, without.deepest);
             let cycles = |report: &Report| -> Vec<_> {

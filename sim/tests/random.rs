@@ -2,12 +2,12 @@
 
 use ota_core::image::{ChipId, Requirements};
 use sim::bootloader::Bootloader;
-use sim::explore::{Action, Cut, World, Writer};
+use sim::explore::{Cut, World, Writer};
 use sim::firmware::Firmware;
 use sim::flash::Part;
 use sim::flash::fault::{Fault, FaultClass, Scope, Tear, WordValue};
 use sim::layout::Layout;
-use sim::random::{FaultyCycle, Options, Report, Scenario, Trouble, rerun, search};
+use sim::random::{Action, FaultyCycle, Options, Report, Scenario, Trouble, rerun, search};
 use sim::subject::{EspIdf, OtaCore, Subject};
 use sim::synthetic::{ImageBuilder, MIN_SIZE};
 

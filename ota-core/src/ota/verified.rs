@@ -68,7 +68,12 @@ impl<F: MultiwriteNorFlash> Ota<F> {
     }
 
     /// Retires both entries, the active one last: it decides alone whether a slot or factory boots.
+    ///
+    /// Not while the running image is on trial: without its entry nobody could tell any more that it was
+    /// never confirmed, and the next update would make it permanent.
     fn deselect_slots(&mut self) -> Result<(), EntryError<F::Error>> {
+        let readings = self.read()?;
+        self.refuse_on_trial(&readings)?;
         let last = self.read()?.active().unwrap_or(Sector::Second);
         for sector in [last.other(), last] {
             if !self.read()?.of(sector).blank {

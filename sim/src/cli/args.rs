@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sim::explore::Usage;
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::layout::Layout;
@@ -86,6 +87,9 @@ pub(super) struct Explore {
     /// Never cut power while the bootloader writes
     #[arg(long, help_heading = "Power cuts")]
     pub(super) no_bootloader_cuts: bool,
+    /// What the applications do: the usual, or any calls in any order, any number of them
+    #[arg(long, value_enum, default_value = "usual", help_heading = "Device")]
+    pub(super) usage: UsageArg,
     /// Devices of each setup that live through random faults of all classes afterwards; 0 for none
     #[arg(long, value_name = "N", default_value_t = 500, help_heading = "Power cuts")]
     pub(super) random: u32,
@@ -101,6 +105,23 @@ pub(super) struct Explore {
     /// Print the results as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum UsageArg {
+    /// Confirm or reject, then at most one update in a power cycle
+    Usual,
+    /// Anything at any time
+    Any,
+}
+
+impl From<UsageArg> for Usage {
+    fn from(usage: UsageArg) -> Self {
+        match usage {
+            UsageArg::Usual => Self::Usual,
+            UsageArg::Any => Self::Any,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

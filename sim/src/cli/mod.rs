@@ -63,6 +63,7 @@ fn explore(args: &Explore) -> Result<u8, ReplayError> {
         limits: Limits {
             profile: args.profile(),
             cut_bootloader: !args.no_bootloader_cuts,
+            usage: args.usage.into(),
             max_states: args.max_states,
             max_cuts: u32::MAX,
             remember: true,

@@ -6,67 +6,47 @@ use crate::subject::Call;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What the application does between its start and the next reset.
+/// A call of the application to its update code, with what it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Nothing: it crashes, or is reset, before its first instruction.
-    Crash,
-    /// It starts and is reset without having confirmed itself.
-    Hang,
-    /// It starts and confirms itself.
+pub enum Request {
+    /// See [`Call::Startup`].
+    Startup,
+    /// See [`Call::Confirm`].
     Confirm,
-    /// It starts and rejects itself.
+    /// See [`Call::Reject`].
     Reject,
-    /// It starts, confirms itself, and is updated to this firmware.
+    /// See [`Call::Update`]; to this firmware.
     Update(FirmwareId),
-    /// It starts, confirms itself, and selects the factory application.
+    /// See [`Call::SelectFactory`].
     SelectFactory,
 }
 
-impl Action {
-    /// The calls to the update code, in order.
-    pub fn calls(self) -> &'static [Call] {
-        use Call::{Confirm, Reject, SelectFactory, Startup, Update};
+impl Request {
+    /// A power cycle with an update as most applications make it: they start, confirm themselves, and
+    /// take it.
+    pub fn usual_update(firmware: FirmwareId) -> Vec<Self> {
+        vec![Self::Startup, Self::Confirm, Self::Update(firmware)]
+    }
+
+    /// The function that is called.
+    pub fn call(self) -> Call {
         match self {
-            Self::Crash => &[],
-            Self::Hang => &[Startup],
-            Self::Confirm => &[Startup, Confirm],
-            Self::Reject => &[Startup, Reject],
-            Self::Update(_) => &[Startup, Confirm, Update],
-            Self::SelectFactory => &[Startup, Confirm, SelectFactory],
+            Self::Startup => Call::Startup,
+            Self::Confirm => Call::Confirm,
+            Self::Reject => Call::Reject,
+            Self::Update(_) => Call::Update,
+            Self::SelectFactory => Call::SelectFactory,
         }
     }
 
-    /// The firmware of an update; of other actions, that in factory or installed first, which nothing but
-    /// a return to factory starts.
-    pub(crate) fn offered(self) -> FirmwareId {
+    /// The firmware that is to boot next; of a return to factory, that in factory, which comes first in
+    /// the list.
+    pub(crate) fn offered(self) -> Option<FirmwareId> {
         match self {
-            Self::Update(firmware) => firmware,
-            _ => 0,
-        }
-    }
-
-    /// The shortest action that makes the first `calls` calls of this one.
-    pub(super) fn prefix(self, calls: usize) -> Self {
-        match (calls, self) {
-            (0, _) => Self::Crash,
-            (1, _) => Self::Hang,
-            (2, Self::Update(_) | Self::SelectFactory) => Self::Confirm,
-            _ => self,
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Crash => f.write_str("crashes at once"),
-            Self::Hang => f.write_str("starts, and is reset before it confirms itself"),
-            Self::Confirm => f.write_str("starts and confirms itself"),
-            Self::Reject => f.write_str("starts and rejects itself"),
-            Self::Update(_) => f.write_str("starts, confirms itself and takes an update"),
-            Self::SelectFactory => f.write_str("starts, confirms itself and selects factory"),
+            Self::Update(firmware) => Some(firmware),
+            Self::SelectFactory => Some(0),
+            Self::Startup | Self::Confirm | Self::Reject => None,
         }
     }
 }
@@ -93,11 +73,24 @@ pub struct Cut {
 }
 
 /// One power cycle: the bootloader runs, then the application, until a cut or a reset.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cycle {
-    /// What the application does.
-    pub action: Action,
+    /// What the application does, in order. Nothing: it crashes, or is reset, before its first
+    /// instruction.
+    pub calls: Vec<Request>,
     /// The power cut that ends the cycle; without one it ends with a reset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
+}
+
+impl fmt::Display for Cycle {
+    /// What the application does, in words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, rest)) = self.calls.split_first() else {
+            return f.write_str("crashes at once");
+        };
+        write!(f, "{}", first.call())?;
+        rest.iter().try_for_each(|request| write!(f, ", {}", request.call()))
+    }
 }

@@ -20,13 +20,13 @@ mod summary;
 mod wear;
 mod world;
 
-pub use cycle::{Action, Cut, Cycle, Writer};
+pub use cycle::{Cut, Cycle, Request, Writer};
 pub use hazard::Hazard;
 pub(crate) use hit::{Hit, recognise, torn_state};
 pub(crate) use outcome::DICTIONARY;
 pub use plain::{Check, PlainLimits, PlainReport, plain, plain_nested};
 pub use report::{Counterexample, Finding, Progress, Report};
 pub use search::{Limits, explore};
-pub use spec::{Booted, Broken, Invariant, Spec, Trial, What};
+pub use spec::{Booted, Broken, Candidates, Invariant, Spec, Trial, Usage, What};
 pub use state::{Content, Contents, Flash, State};
 pub use world::{AppRun, BootRun, CallRun, World, WorldError};

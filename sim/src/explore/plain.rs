@@ -5,18 +5,18 @@
 //! form. That makes it a yardstick for the speed of the simulator, and a check of the reductions: both
 //! must find the same on a device that is small enough.
 
-use super::cycle::{Action, Writer};
+use super::cycle::{Request, Writer};
 use super::hit::{Hit, recognise, torn_state};
 use super::outcome::{Cuts, forged};
 use super::report::Finding;
-use super::spec::{Broken, Invariant, Spec, What};
+use super::spec::{Broken, Invariant, Spec, Usage, What};
 use super::state::{Content, Flash, State};
 use super::world::{BootRun, World};
 use crate::bootloader::{Boot, FullCheck, ImageCheck};
 use crate::firmware::FirmwareId;
 use crate::flash::fault::FaultProfile;
 use crate::flash::{Chip, Digest, Memory, Recorded};
-use crate::subject::Call;
+use crate::subject::{Call, Failure};
 use ota_core::image::{ImageInfo, Requirements};
 use ota_core::partition::{App, Region};
 use std::collections::{BTreeSet, HashSet};
@@ -38,6 +38,8 @@ pub struct PlainLimits {
     pub profile: FaultProfile,
     /// Whether power may fail while the bootloader writes.
     pub cut_bootloader: bool,
+    /// What the applications do.
+    pub usage: Usage,
     /// How images are verified.
     pub check: Check,
     /// Whether every recovery goes on with a complete update, or ends after the start-up of the
@@ -79,20 +81,22 @@ pub fn plain(world: &World<'_>, limits: &PlainLimits) -> PlainReport {
         plain.cut_bootloader(&new, &run, &mut recover);
     }
     if let Some(running) = running {
-        let update = Action::Update(world.offered(running.firmware));
-        plain.act(&running, update, true, &mut recover);
+        let update = Request::usual_update(world.offered(running.firmware));
+        plain.act(&running, &update, true, &mut recover);
     }
     plain.report
 }
 
-/// Tries all sequences of up to `max_cycles` power cycles with up to `max_cuts` cuts. Only devices whose
-/// flash is the same bit by bit, and which are in the same phase of an update, count as one.
+/// Tries all sequences of up to `max_cycles` power cycles, in each of which the application makes up to
+/// `max_calls` calls after its start-up, with up to `max_cuts` cuts. Only devices whose flash is the same bit
+/// by bit, and which are in the same phase of an update, count as one.
 ///
-/// For small devices and few faults: the number of devices grows with the power of both.
+/// For small devices and few faults: the number of devices grows with the power of all three.
 pub fn plain_nested(
     world: &World<'_>,
     limits: &PlainLimits,
     max_cycles: u32,
+    max_calls: u32,
     max_cuts: u32,
 ) -> PlainReport {
     let mut plain = Plain::new(world, limits);
@@ -101,7 +105,7 @@ pub fn plain_nested(
         let mut later = Vec::new();
         let mut known = HashSet::new();
         for (device, cuts) in now {
-            plain.expand(&device, cuts < max_cuts, &mut |_, next| {
+            plain.expand(&device, cuts < max_cuts, max_calls, &mut |_, next| {
                 let (device, cuts) = match next {
                     Next::Reset(device) => (device, cuts),
                     Next::Cut(device) => (device, cuts + 1),
@@ -127,6 +131,7 @@ struct Device {
 }
 
 /// A device whose application has started.
+#[derive(Clone)]
 struct Running {
     device: Device,
     boot: Boot,
@@ -237,24 +242,48 @@ impl<'w> Plain<'w> {
     /// Boots a device after a cut, and runs its application without another one.
     fn recover(&mut self, device: &Device) {
         if let (_, Some(running)) = self.boot(device) {
-            let action = match self.limits.update_again {
-                true => Action::Update(self.world.offered(running.firmware)),
-                false => Action::Hang,
+            let calls = match self.limits.update_again {
+                true => Request::usual_update(self.world.offered(running.firmware)),
+                false => vec![Request::Startup],
             };
-            self.act(&running, action, false, &mut |_, _| {});
+            self.act(&running, &calls, false, &mut |_, _| {});
         }
     }
 
     /// Runs every power cycle that can follow.
-    fn expand(&mut self, device: &Device, cut: bool, next: &mut impl FnMut(&mut Self, Next)) {
+    fn expand(
+        &mut self,
+        device: &Device,
+        cut: bool,
+        max_calls: u32,
+        next: &mut impl FnMut(&mut Self, Next),
+    ) {
         let (run, running) = self.boot(device);
         if cut && self.limits.cut_bootloader {
             self.cut_bootloader(device, &run, next);
         }
-        let Some(running) = running else { return };
+        let Some(mut running) = running else { return };
         next(self, Next::Reset(running.device.clone()));
-        for action in self.world.actions(&running.device.spec, running.app, running.firmware) {
-            self.act(&running, action, cut, next);
+        if self.call(&mut running, Request::Startup, cut, next).is_err() {
+            return;
+        }
+        let usage = self.limits.usage;
+        let mut now = vec![running];
+        for _ in 0..max_calls {
+            let mut later = Vec::new();
+            let mut known = HashSet::new();
+            for running in now {
+                let Running { device, app, firmware, .. } = &running;
+                for request in self.world.requests(usage, &device.spec, *app, *firmware) {
+                    let mut running = running.clone();
+                    // An error does not keep the application from going on.
+                    let _ = self.call(&mut running, request, cut, next);
+                    if request != Request::Reject && known.insert(running.device.key()) {
+                        later.push(running);
+                    }
+                }
+            }
+            now = later;
         }
     }
 
@@ -273,36 +302,48 @@ impl<'w> Plain<'w> {
     fn act(
         &mut self,
         running: &Running,
-        action: Action,
+        calls: &[Request],
         cut: bool,
         next: &mut impl FnMut(&mut Self, Next),
     ) {
-        let mut device = running.device.clone();
-        let run = self.world.act(device.memory.clone(), running.app, action);
+        let mut running = running.clone();
+        for &request in calls {
+            if self.call(&mut running, request, cut, next).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Makes a call, with a cut at any of its operations if `cut`, and a reset after it.
+    fn call(
+        &mut self,
+        running: &mut Running,
+        request: Request,
+        cut: bool,
+        next: &mut impl FnMut(&mut Self, Next),
+    ) -> Result<(), Failure> {
+        let Running { device, boot, app, .. } = running;
+        let run = self.world.act(device.memory.clone(), *app, &[request]);
         self.report.operations += run.recorded.len() as u64;
-        let offered = action.offered();
-        for call in &run.calls {
-            let spec = device.spec;
-            if cut {
-                for recorded in &run.recorded[call.operations.clone()] {
-                    let during = spec.during(call.call, offered);
-                    self.cut(&device, during, Some(call.call), recorded, next);
-                }
+        let spec = device.spec;
+        if cut {
+            for recorded in &run.recorded {
+                self.cut(device, spec.during(request), Some(request.call()), recorded, next);
             }
-            for broken in call.broken(self.world, &run.recorded) {
-                self.broken(&device, &broken, &running.boot);
+        }
+        let mut result = Ok(());
+        for call in run.calls {
+            let broken = call.broken(self.world, &run.recorded);
+            for broken in broken.into_iter().chain(call.failure(spec)) {
+                self.broken(device, &broken, boot);
             }
-            device.spec = match &call.result {
-                Ok(()) => spec.after(call.call, offered),
-                Err(message) => {
-                    self.broken(&device, &Broken::failed(call.call, message), &running.boot);
-                    spec.during(call.call, offered)
-                }
-            };
+            device.spec = call.then(spec);
             device.bootloader_cut &= !call.confirmed();
-            device.memory = call.memory.clone();
+            device.memory = call.memory;
+            result = call.result;
             next(self, Next::Reset(device.clone()));
         }
+        result
     }
 
     /// Every crash state of an operation of `call`, or of the bootloader.

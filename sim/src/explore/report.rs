@@ -60,14 +60,21 @@ impl Counterexample {
     pub fn cuts(&self) -> usize {
         self.cycles.iter().filter(|cycle| cycle.cut.is_some()).count()
     }
+
+    /// Most calls in one power cycle, the start-up of the application included.
+    pub fn most_calls(&self) -> usize {
+        self.cycles.iter().map(|cycle| cycle.calls.len()).max().unwrap_or(0)
+    }
 }
 
 /// How far an exploration is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Distinct states met.
+    /// Distinct power-on states met.
     pub states: u64,
-    /// States met, but not yet run.
+    /// Distinct states met of a device whose application has started and made some calls.
+    pub running: u64,
+    /// States met of both kinds, but not yet run.
     pub pending: u64,
     /// Crash states tried, before duplicates are dropped.
     pub torn: u64,

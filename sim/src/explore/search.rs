@@ -2,18 +2,17 @@
 
 mod way;
 
-use super::cycle::{Action, Cut, Cycle, Writer};
-use super::hit::{Hit, recognise};
+use super::cycle::{Cut, Request, Writer};
+use super::hit::{Hit, content_of, recognise};
 use super::leftover::Holding;
 use super::report::{Counterexample, Finding, Progress, Report};
-use super::spec::{Broken, Invariant, What};
+use super::spec::{Broken, Invariant, Usage, What};
 use super::state::{Content, Flash, State};
 use super::summary::{BootSummary, CallSummary, Runs, Start, Summary};
-use super::world::World;
+use super::world::{World, failure};
 use crate::bootloader::NoBoot;
 use crate::firmware::FirmwareId;
 use crate::flash::fault::FaultProfile;
-use crate::subject::Call;
 use ota_core::partition::App;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -28,6 +27,8 @@ pub struct Limits {
     pub profile: FaultProfile,
     /// Whether power may fail while the bootloader writes.
     pub cut_bootloader: bool,
+    /// What the applications do.
+    pub usage: Usage,
     /// Most states to run; the exploration is incomplete when there are more.
     pub max_states: u64,
     /// Most cuts in a sequence; the exploration is incomplete when there could be more. `u32::MAX` for
@@ -37,45 +38,62 @@ pub struct Limits {
     pub remember: bool,
 }
 
-/// Where in a power cycle a run is.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    action: Action,
-    during: Writer,
-    /// Number of its first operation in this part of the power cycle.
-    first: usize,
+/// One edge of the search: what happens to a device next.
+#[derive(Clone, Debug)]
+struct Step {
+    /// The call that is made; `None` for the bootloader, or a reset.
+    request: Option<Request>,
+    cut: Option<Cut>,
+    /// What a partition must hold for that, by number.
+    holding: Option<Holding>,
+}
+
+/// The situation of a device: without power, or with an application that runs and has made its calls so
+/// far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Situation {
+    state: State,
+    running: Option<App>,
 }
 
 #[derive(Debug)]
 struct Node {
-    state: State,
+    situation: Situation,
     parent: u32,
     /// What led here from the parent.
-    cycle: Cycle,
-    /// What a partition of the parent must hold for that, by number.
-    holding: Option<Holding>,
+    step: Step,
     cuts: u32,
+    /// Flash operations of the application in this power cycle so far.
+    operations: usize,
     hit: Option<Hit>,
+    /// The boot of this power cycle, if there was one.
+    boot: Option<Rc<BootSummary>>,
     expanded: bool,
 }
 
-/// A device whose application has started.
-struct Running {
-    state: State,
-    app: App,
-    firmware: FirmwareId,
+/// What else is known of a situation that is added.
+#[derive(Clone, Copy)]
+struct Place<'s> {
+    hit: Option<Hit>,
+    operations: usize,
+    boot: &'s Rc<BootSummary>,
+}
+
+/// A run that a cut ends.
+struct Interrupted<'s> {
+    /// The device meanwhile.
+    inside: &'s State,
+    during: Writer,
+    written: Option<usize>,
 }
 
 /// An update of a slot that holds what another one left.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Upload {
     node: u32,
-    place: Place,
-    now: State,
     start: Start,
     /// The slot by number, and whose upload was cut.
     left: (usize, FirmwareId),
-    boot: Rc<BootSummary>,
     /// It was tried on as many contents of the slot.
     tried: usize,
 }
@@ -90,13 +108,12 @@ pub fn explore(
 ) -> Report {
     let started = Instant::now();
     let mut search = Search::new(world, limits);
-    let first = Cycle { action: Action::Crash, cut: None };
-    search.push(None, world.initial(), first, None, None);
+    search.push_first(world.initial());
     let mut stopped = false;
     while !stopped && let Some(id) = search.pop() {
         search.expand(id);
         search.expanded += 1;
-        search.progress.pending = search.progress.states - search.expanded;
+        search.progress.pending = search.nodes.len() as u64 - search.expanded;
         stopped = search.expanded >= limits.max_states || watch(&search.progress).is_break();
     }
     let tried = search.uploads.iter().all(|upload| search.untried(upload).is_none());
@@ -119,7 +136,7 @@ struct Search<'w> {
     limits: &'w Limits,
     runs: Runs<'w>,
     nodes: Vec<Node>,
-    known: HashMap<State, u32>,
+    known: HashMap<Situation, u32>,
     queue: VecDeque<u32>,
     with_one_more_cut: VecDeque<u32>,
     expanded: u64,
@@ -154,42 +171,58 @@ impl<'w> Search<'w> {
         }
     }
 
-    /// Adds a state that follows from `parent`, or a way to a known one that has fewer cuts.
-    fn push(
-        &mut self,
-        parent: Option<u32>,
-        state: State,
-        cycle: Cycle,
-        hit: Option<Hit>,
-        holding: Option<Holding>,
-    ) {
-        let (before, inherited) = match parent.map(|parent| &self.nodes[parent as usize]) {
-            Some(node) => (node.cuts, node.hit),
-            None => (0, None),
-        };
-        let cut = cycle.cut.is_some();
-        let cuts = before + u32::from(cut);
-        let hit = Hit::explaining(inherited, state.bootloader_cut, hit);
-        let id = match self.known.entry(state) {
+    fn push_first(&mut self, state: State) {
+        let situation = Situation { state, running: None };
+        let step = Step { request: None, cut: None, holding: None };
+        self.known.insert(situation, 0);
+        self.nodes.push(Node {
+            situation,
+            parent: 0,
+            step,
+            cuts: 0,
+            operations: 0,
+            hit: None,
+            boot: None,
+            expanded: false,
+        });
+        self.progress.states = 1;
+        self.queue.push_back(0);
+    }
+
+    /// Adds a situation that follows from `parent`, or a way to a known one that has fewer cuts.
+    fn push(&mut self, parent: u32, situation: Situation, step: Step, place: Place<'_>) {
+        let before = &self.nodes[parent as usize];
+        let cut = step.cut.is_some();
+        let cuts = before.cuts + u32::from(cut);
+        let hit = Hit::explaining(before.hit, situation.state.bootloader_cut, place.hit);
+        let running = situation.running.is_some();
+        let id = match self.known.entry(situation) {
             Entry::Occupied(known) => {
                 let id = *known.get();
-                let node = &mut self.nodes[id as usize];
+                let node = &self.nodes[id as usize];
                 if node.expanded || node.cuts <= cuts {
                     return;
                 }
-                node.parent = parent.unwrap_or(id);
-                (node.cycle, node.holding, node.cuts, node.hit) = (cycle, holding, cuts, hit);
                 id
             }
             Entry::Vacant(vacant) => {
                 let id = self.nodes.len() as u32;
                 vacant.insert(id);
-                let parent = parent.unwrap_or(id);
-                self.nodes.push(Node { state, parent, cycle, holding, cuts, hit, expanded: false });
-                self.progress.states += 1;
+                if running {
+                    self.progress.running += 1
+                } else {
+                    self.progress.states += 1
+                }
                 id
             }
         };
+        let boot = running.then(|| place.boot.clone());
+        let operations = if running { place.operations } else { 0 };
+        let node = Node { situation, parent, step, cuts, operations, hit, boot, expanded: false };
+        match self.nodes.get_mut(id as usize) {
+            Some(known) => *known = node,
+            None => self.nodes.push(node),
+        }
         if cut { self.with_one_more_cut.push_back(id) } else { self.queue.push_back(id) }
     }
 
@@ -220,32 +253,37 @@ impl<'w> Search<'w> {
         }
     }
 
-    /// Runs the power cycles that can follow a state.
+    /// Does everything that can happen next.
     fn expand(&mut self, id: u32) {
-        let state = self.nodes[id as usize].state;
+        let Situation { state, running } = self.nodes[id as usize].situation;
+        match (running, self.nodes[id as usize].boot.clone()) {
+            (Some(app), Some(boot)) => self.go_on(id, &state, app, &boot),
+            _ => self.power_on(id, &state),
+        }
+    }
+
+    /// Boots a device and starts its application.
+    fn power_on(&mut self, id: u32, state: &State) {
         let boot = self.runs.boot(&state.flash, state.secure_version);
         if self.limits.cut_bootloader {
-            let inside = State { bootloader_cut: true, ..state };
-            let place = Place { action: Action::Crash, during: Writer::Bootloader, first: 0 };
-            self.cut(id, &inside, place, None, &boot.run, None);
+            let inside = State { bootloader_cut: true, ..*state };
+            let step = Step { request: None, cut: None, holding: None };
+            let cut = Interrupted { inside: &inside, during: Writer::Bootloader, written: None };
+            self.cut(id, &cut, &step, &boot.run, &boot);
         }
-        let (running, broken) = match self.start(&state, &boot) {
+        let (running, broken) = match self.start(state, &boot) {
             Ok(started) => started,
             Err(reason) => {
                 let broken = Broken { invariant: Invariant::Bootable, what: What::NoBoot(reason) };
-                self.broken(id, None, &state, Action::Crash, broken, &boot);
-                return;
+                return self.broken(id, None, state, broken, &boot);
             }
         };
         if let Some(broken) = broken {
-            self.broken(id, None, &state, Action::Crash, broken, &boot);
+            self.broken(id, None, state, broken, &boot);
         }
-        let Some(running) = running else { return };
-        let crash = Cycle { action: Action::Crash, cut: None };
-        self.push(Some(id), running.state, crash, None, None);
-        for action in self.world.actions(&running.state.spec, running.app, running.firmware) {
-            self.follow(id, &running, action, &boot);
-        }
+        let Some((now, app)) = running else { return };
+        self.reset(id, &now, None, &boot);
+        self.call(id, &now, app, Request::Startup, &boot);
     }
 
     /// The application that a boot starts, and what was wrong with that; none for an unknown image.
@@ -253,49 +291,47 @@ impl<'w> Search<'w> {
         &self,
         state: &State,
         boot: &BootSummary,
-    ) -> Result<(Option<Running>, Option<Broken>), NoBoot> {
+    ) -> Result<(Option<(State, App)>, Option<Broken>), NoBoot> {
         let started = boot.boot.outcome?;
         let flash = boot.run.end.with_unwritten(&state.flash, None);
         let booted = self.world.booted(&flash.contents, started.app, &boot.boot);
         let (spec, broken) = state.spec.booted(booted);
         let secure_version = boot.boot.secure_version;
-        let running = booted.firmware.map(|firmware| Running {
-            state: State { flash, spec, secure_version, ..*state },
-            app: started.app,
-            firmware,
-        });
+        let running =
+            booted.firmware.map(|_| (State { flash, spec, secure_version, ..*state }, started.app));
         Ok((running, broken))
     }
 
-    /// Everything that can follow from what the application does: a cut at any operation, or a reset
-    /// after any call.
-    fn follow(&mut self, id: u32, running: &Running, action: Action, boot: &Rc<BootSummary>) {
-        let mut now = running.state;
-        let mut first = 0;
-        for (index, &call) in action.calls().iter().enumerate() {
-            let action = action.prefix(index + 1);
-            let place = Place { action, during: Writer::Application, first };
-            let start = Start::new(&now, running.app, call, action);
-            let summary = self.runs.call(&start);
-            if let Some(left) = left_before(&now.flash, call, &summary) {
-                let boot = boot.clone();
-                return self.upload(Upload { node: id, place, now, start, left, boot, tried: 0 });
+    /// Makes every call that the application can make next.
+    fn go_on(&mut self, id: u32, now: &State, app: App, boot: &Rc<BootSummary>) {
+        let content = content_of(&now.flash.contents, app);
+        let Content::Firmware(firmware) = content else { return };
+        for request in self.world.requests(self.limits.usage, &now.spec, app, firmware) {
+            self.call(id, now, app, request, boot);
+        }
+    }
+
+    fn call(&mut self, id: u32, now: &State, app: App, request: Request, boot: &Rc<BootSummary>) {
+        let start = Start::new(now, app, request);
+        let summary = self.runs.call(&start);
+        match left_before(&now.flash, &summary) {
+            Some(left) if matches!(request, Request::Update(_)) => {
+                self.upload(Upload { node: id, start, left, tried: 0 });
             }
-            match self.called(id, place, &now, &start, &summary, boot) {
-                Some(next) => now = next,
-                None => return,
-            }
-            first += summary.run.operations;
+            _ => self.called(id, now, &start, &summary, boot),
         }
     }
 
     /// Tries an update on all that was left in its slot, and was not tried yet.
     fn upload(&mut self, mut upload: Upload) {
+        let node = &self.nodes[upload.node as usize];
+        let (state, boot) = (node.situation.state, node.boot.clone());
+        // Only an application that runs makes calls.
+        let Some(boot) = boot else { return };
         while let Some(holding) = self.untried(&upload) {
             let start = Start { holding: Some(holding), ..upload.start };
             let summary = self.runs.call(&start);
-            let Upload { node, place, now, boot, .. } = &upload;
-            self.called(*node, *place, now, &start, &summary, boot);
+            self.called(upload.node, &state, &start, &summary, &boot);
             upload.tried += 1;
         }
         self.uploads.push(upload);
@@ -306,66 +342,82 @@ impl<'w> Search<'w> {
         self.runs.leftovers().get(partition, image, upload.tried)
     }
 
-    /// Everything that can follow from a call; the state after it, if it succeeds.
+    /// Everything that can follow from a call.
     fn called(
         &mut self,
         id: u32,
-        place: Place,
         now: &State,
         start: &Start,
         summary: &CallSummary,
-        boot: &BootSummary,
-    ) -> Option<State> {
-        let (call, offered, holding) = (start.call, place.action.offered(), start.holding);
-        let inside = State { spec: now.spec.during(call, offered), ..*now };
-        self.cut(id, &inside, place, holding, &summary.run, summary.written);
+        boot: &Rc<BootSummary>,
+    ) {
+        let (request, written) = (start.request, summary.written);
+        let inside = State { spec: now.spec.during(request), ..*now };
+        let step = Step { request: Some(request), cut: None, holding: start.holding };
+        let cut = Interrupted { inside: &inside, during: Writer::Application, written };
+        self.cut(id, &cut, &step, &summary.run, boot);
         let success = summary.result.is_ok();
         let after = State {
-            flash: summary.run.end.with_unwritten(&now.flash, summary.written),
-            spec: if success { now.spec.after(call, offered) } else { inside.spec },
-            bootloader_cut: now.bootloader_cut && !(success && call == Call::Confirm),
+            flash: summary.run.end.with_unwritten(&now.flash, written),
+            spec: match success {
+                true => now.spec.after(request),
+                false => now.spec.after_failure(request, summary.run.operations > 0),
+            },
+            bootloader_cut: now.bootloader_cut && !(success && request == Request::Confirm),
             ..*now
         };
-        let failed = summary.result.as_ref().err().map(|message| Broken::failed(call, message));
+        let failed = failure(request, &summary.result, now.spec);
         for broken in summary.broken.iter().cloned().chain(failed) {
             let state = State { spec: now.spec, bootloader_cut: now.bootloader_cut, ..after };
-            self.broken(id, holding, &state, place.action, broken, boot);
+            self.broken(id, Some(&step), &state, broken, boot);
         }
-        if call == Call::Update && success && self.update_operations == 0 {
+        if matches!(request, Request::Update(_)) && success && self.update_operations == 0 {
             self.update_operations = summary.run.operations as u64;
         }
-        let cycle = Cycle { action: place.action, cut: None };
-        self.push(Some(id), after, cycle, None, holding);
-        success.then_some(after)
+        self.reset(id, &after, Some(&step), boot);
+        // An image that rejected itself restarts; one that could not start does nothing more.
+        let ends = request == Request::Reject || (request == Request::Startup && !success);
+        if !ends {
+            let operations = self.nodes[id as usize].operations + summary.run.operations;
+            let place = Place { hit: None, operations, boot };
+            let situation = Situation { state: after, running: Some(start.running) };
+            self.push(id, situation, step, place);
+        }
+    }
+
+    /// Adds what a reset after a step leads to.
+    fn reset(&mut self, id: u32, state: &State, step: Option<&Step>, boot: &Rc<BootSummary>) {
+        let none = Step { request: None, cut: None, holding: None };
+        let situation = Situation { state: *state, running: None };
+        let place = Place { hit: None, operations: 0, boot };
+        self.push(id, situation, step.cloned().unwrap_or(none), place);
     }
 
     /// Adds everything that a cut in a run can lead to.
     fn cut(
         &mut self,
         id: u32,
-        inside: &State,
-        place: Place,
-        holding: Option<Holding>,
+        interrupted: &Interrupted<'_>,
+        step: &Step,
         run: &Summary,
-        written: Option<usize>,
+        boot: &Rc<BootSummary>,
     ) {
         if self.nodes[id as usize].cuts >= self.limits.max_cuts {
             self.cut_short |= run.operations > 0;
             return;
         }
+        let Interrupted { inside, during, written } = *interrupted;
+        let first = self.nodes[id as usize].operations;
         self.progress.cut_points += run.operations as u64;
         self.progress.torn += run.torn;
         self.sampled |= run.sampled;
         for crash in &run.crashes {
             let flash = crash.flash.with_unwritten(&inside.flash, written);
-            let state = State { flash, ..*inside };
-            let cut = Cut {
-                during: place.during,
-                operation: (place.first + crash.operation) as u32,
-                tear: crash.tear.clone(),
-            };
-            let cycle = Cycle { action: place.action, cut: Some(cut) };
-            self.push(Some(id), state, cycle, Some(crash.hit), holding);
+            let situation = Situation { state: State { flash, ..*inside }, running: None };
+            let operation = (first + crash.operation) as u32;
+            let cut = Some(Cut { during, operation, tear: crash.tear.clone() });
+            let place = Place { hit: Some(crash.hit), operations: 0, boot };
+            self.push(id, situation, Step { cut, ..step.clone() }, place);
         }
     }
 
@@ -373,9 +425,8 @@ impl<'w> Search<'w> {
     fn broken(
         &mut self,
         id: u32,
-        holding: Option<Holding>,
+        step: Option<&Step>,
         state: &State,
-        action: Action,
         broken: Broken,
         boot: &BootSummary,
     ) {
@@ -386,16 +437,14 @@ impl<'w> Search<'w> {
         if self.found.contains_key(&finding) {
             return;
         }
-        let mut cycles = self.way(id, holding);
-        cycles.push(Cycle { action, cut: None });
+        let cycles = self.way(id, step);
         self.found.insert(finding, Counterexample { finding, what: broken.what, cycles });
     }
 }
 
-/// Whether a call on `flash` is an update of a slot that holds what another one left: which slot, and
-/// whose upload.
-fn left_before(flash: &Flash, call: Call, summary: &CallSummary) -> Option<(usize, FirmwareId)> {
-    let partition = summary.written.filter(|_| call == Call::Update)?;
+/// Whether a call on `flash` writes to a slot that holds what an upload left: which slot, and whose upload.
+fn left_before(flash: &Flash, summary: &CallSummary) -> Option<(usize, FirmwareId)> {
+    let partition = summary.written?;
     match flash.contents[partition] {
         Content::Partial(image) => Some((partition, image)),
         _ => None,

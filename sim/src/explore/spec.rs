@@ -1,5 +1,6 @@
 //! What an application may expect of the next boot, and the invariants that say so.
 
+use super::cycle::Request;
 use crate::firmware::FirmwareId;
 use crate::subject::Call;
 use ota_core::partition::Slot;
@@ -45,14 +46,42 @@ impl fmt::Display for Invariant {
 pub enum Trial {
     /// There is none.
     None,
-    /// Power failed while it was written or selected: it may have been selected or not.
-    Maybe(FirmwareId),
+    /// Power failed while one was written or selected: one of these may have been selected, or none.
+    Maybe(Candidates),
     /// Selecting it reported success.
     Selected(FirmwareId),
     /// It has run, without being confirmed.
     Running(FirmwareId),
     /// Power failed while it was being confirmed.
     Confirming(FirmwareId),
+}
+
+/// Firmware that may have been selected.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Candidates(u32);
+
+impl Candidates {
+    /// Number of images that can be told apart.
+    pub const MAX: usize = u32::BITS as usize;
+
+    /// These and one more.
+    #[must_use]
+    pub fn with(self, firmware: FirmwareId) -> Self {
+        Self(self.0 | 1_u32.checked_shl(firmware.into()).unwrap_or(0))
+    }
+
+    /// Whether it is one of them.
+    pub fn contains(self, firmware: FirmwareId) -> bool {
+        self.iter().any(|it| it == firmware)
+    }
+
+    /// All of them.
+    pub fn iter(self) -> impl Iterator<Item = FirmwareId> {
+        (0..Self::MAX as FirmwareId).filter(move |&id| self.0 >> id & 1 == 1)
+    }
 }
 
 /// What is known to the application's side about the device.
@@ -65,6 +94,19 @@ pub struct Spec {
     /// A confirmation has just reported success: the next boot must choose `good` at first choice, not
     /// reach it because another image failed.
     pub chosen: bool,
+}
+
+/// How applications use the update code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Usage {
+    /// As most do: an application that starts confirms or rejects itself, and takes at most one update
+    /// in a power cycle, after it has confirmed itself; that is the next image in turn.
+    Usual,
+    /// They make any calls in any order, any number of them in a power cycle, and are offered any other
+    /// image at any time: a second update on top of the first, an older version, a return to factory from
+    /// an image on trial.
+    Any,
 }
 
 /// What the boot was.
@@ -88,7 +130,7 @@ pub struct Broken {
 }
 
 impl Broken {
-    /// A call that reported an error.
+    /// A call that reported an error although nothing was in its way.
     pub(crate) fn failed(call: Call, message: &str) -> Self {
         let invariant = match call {
             Call::Startup | Call::Update | Call::SelectFactory => Invariant::Updatable,
@@ -148,7 +190,8 @@ impl Spec {
         };
         let next = match self.trial {
             Trial::None | Trial::Running(_) if now == good => old,
-            Trial::Maybe(new) | Trial::Selected(new) if now == new => started(new),
+            Trial::Maybe(any) if any.contains(now) => started(now),
+            Trial::Selected(new) if now == new => started(new),
             Trial::Confirming(new) if now == new => Self { chosen: false, ..self },
             Trial::Confirming(_) if now == good => old,
             // Until the application has settled it, the interrupted selection may still show.
@@ -165,7 +208,10 @@ impl Spec {
     fn broken(self, boot: Booted) -> Broken {
         let (invariant, allowed) = match self.trial {
             Trial::None => (Invariant::Atomic, vec![self.good]),
-            Trial::Maybe(new) | Trial::Confirming(new) => (Invariant::Atomic, vec![self.good, new]),
+            Trial::Maybe(any) => {
+                (Invariant::Atomic, std::iter::once(self.good).chain(any.iter()).collect())
+            }
+            Trial::Confirming(new) => (Invariant::Atomic, vec![self.good, new]),
             Trial::Selected(new) => (Invariant::Durable, vec![new]),
             Trial::Running(new) => match boot.firmware == Some(new) {
                 true => (Invariant::Rollback, vec![self.good]),
@@ -175,29 +221,69 @@ impl Spec {
         Broken { invariant, what: What::Booted(boot.firmware, allowed) }
     }
 
-    /// What to expect when power fails inside a call. `offered` is the firmware of an update.
-    pub fn during(self, call: Call, offered: FirmwareId) -> Self {
-        let trial = match (call, self.trial) {
-            (Call::Confirm, Trial::Running(new)) => Trial::Confirming(new),
-            (Call::Update | Call::SelectFactory, _) => Trial::Maybe(offered),
-            (_, trial) => trial,
+    /// What to expect when power fails inside a call.
+    #[must_use]
+    pub fn during(self, request: Request) -> Self {
+        let maybe = |any: Candidates, new| Trial::Maybe(any.with(new));
+        let trial = match (request.offered(), self.trial) {
+            (Some(new), Trial::Maybe(any)) => maybe(any, new),
+            (Some(new), Trial::Selected(old) | Trial::Confirming(old)) => {
+                maybe(Candidates::default().with(old), new)
+            }
+            (Some(new), Trial::None | Trial::Running(_)) => maybe(Candidates::default(), new),
+            (None, Trial::Running(new)) if request == Request::Confirm => Trial::Confirming(new),
+            (None, trial) => trial,
         };
         Self { trial, chosen: false, ..self }
     }
 
     /// What to expect when a call reported success.
-    pub fn after(self, call: Call, offered: FirmwareId) -> Self {
-        match (call, self.trial) {
-            (Call::Confirm, Trial::Running(new) | Trial::Confirming(new)) => {
+    #[must_use]
+    pub fn after(self, request: Request) -> Self {
+        match (request.offered(), self.trial) {
+            (Some(new), _) => Self { trial: Trial::Selected(new), chosen: false, ..self },
+            (None, Trial::Running(new) | Trial::Confirming(new)) if request == Request::Confirm => {
                 Self { good: new, trial: Trial::None, chosen: true }
             }
-            (Call::Confirm, Trial::None | Trial::Maybe(_)) => {
+            (None, Trial::None | Trial::Maybe(_)) if request == Request::Confirm => {
                 Self { trial: Trial::None, chosen: true, ..self }
             }
-            (Call::Update | Call::SelectFactory, _) => {
-                Self { trial: Trial::Selected(offered), chosen: false, ..self }
-            }
             _ => self,
+        }
+    }
+
+    /// What to expect when a call reported an error. Before it wrote anything, nothing has changed.
+    #[must_use]
+    pub fn after_failure(self, request: Request, wrote: bool) -> Self {
+        if wrote { self.during(request) } else { self }
+    }
+
+    /// Whether update code does right to refuse a call: an update before the running image has been
+    /// confirmed in this power cycle, or the confirmation of an image that the next boot will not start.
+    pub fn may_refuse(self, request: Request) -> bool {
+        match request {
+            Request::Update(_) | Request::SelectFactory => !self.chosen,
+            Request::Confirm => matches!(self.trial, Trial::Selected(_)),
+            Request::Startup | Request::Reject => false,
+        }
+    }
+
+    /// Whether an application makes a call at this point. One that power interrupted while it was
+    /// confirmed confirms itself before it does anything else; one that is not on trial does not reject
+    /// itself.
+    pub(super) fn allows(self, request: Request, usage: Usage) -> bool {
+        let updates = match usage {
+            Usage::Any => !matches!(self.trial, Trial::Confirming(_)),
+            Usage::Usual => self.chosen,
+        };
+        match request {
+            Request::Startup => true,
+            Request::Confirm => match usage {
+                Usage::Any => true,
+                Usage::Usual => !matches!(self.trial, Trial::Selected(_)),
+            },
+            Request::Reject => matches!(self.trial, Trial::Running(_)),
+            Request::Update(_) | Request::SelectFactory => updates,
         }
     }
 }

@@ -10,7 +10,7 @@
 //! in all the others are one, and leave this one as they find it. Of the crash states of a run, those that agree in [`Flash`] are one as well: the
 //! expectations are the same throughout a call.
 
-use super::cycle::Action;
+use super::cycle::Request;
 use super::genuine::{Selection, check_selections};
 use super::hit::Hit;
 use super::leftover::{Holding, Leftovers};
@@ -36,17 +36,13 @@ pub(super) struct Start {
     /// What a partition holds instead, left by an upload.
     pub(super) holding: Option<Holding>,
     pub(super) running: App,
-    pub(super) call: Call,
-    /// The firmware of an update.
-    pub(super) offered: FirmwareId,
+    pub(super) request: Request,
 }
 
 impl Start {
-    /// A call that `action` makes on a device.
-    pub(super) fn new(now: &State, running: App, call: Call, action: Action) -> Self {
-        // Other calls do not depend on it.
-        let offered = if call == Call::Update { action.offered() } else { 0 };
-        Self { flash: now.flash.without_partial(), holding: None, running, call, offered }
+    /// A call on a device that runs.
+    pub(super) fn new(now: &State, running: App, request: Request) -> Self {
+        Self { flash: now.flash.without_partial(), holding: None, running, request }
     }
 }
 
@@ -140,8 +136,7 @@ impl Trace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Point {
     running: App,
-    call: Call,
-    offered: FirmwareId,
+    request: Request,
     remembered: Digest,
     flash: Digest,
 }
@@ -163,9 +158,9 @@ struct Watch<'p> {
 
 impl Observer for Watch<'_> {
     fn knows(&mut self, chip: &Chip, remembered: Digest) -> bool {
-        let Start { running, call, offered, .. } = *self.start;
+        let Start { running, request, .. } = *self.start;
         let flash = chip.memory().digest_all();
-        let point = Point { running, call, offered, remembered, flash };
+        let point = Point { running, request, remembered, flash };
         if self.points.contains_key(&point) {
             self.found = Some(point);
         } else {
@@ -274,10 +269,10 @@ impl<'w> Runs<'w> {
         }
         let run = self.summarise(&flash, &trace.steps, Some(start));
         let operations = trace.steps.iter().map(|step| &step.operation);
-        let wear = check_wear(self.world, start.call, operations);
+        let wear = check_wear(self.world, start.request.call(), operations);
         let selections = trace.steps.iter().filter_map(|step| step.selection);
-        let selection = match start.call {
-            Call::Update => check_selections(&start.flash.entries, selections),
+        let selection = match start.request {
+            Request::Update(_) => check_selections(&start.flash.entries, selections),
             _ => None,
         };
         CallSummary {
@@ -298,9 +293,9 @@ impl<'w> Runs<'w> {
         }
         let mut watch = Watch { points: &self.points, start, passed: Vec::new(), found: None };
         let (call, recorded, mut accessed) =
-            world.call(memory, start.running, start.call, start.offered, &mut watch);
+            world.call(memory, start.running, start.request, &mut watch);
         let Watch { passed, found, .. } = watch;
-        let mut steps = self.steps(&recorded, Some(start.call));
+        let mut steps = self.steps(&recorded, Some(start.request.call()));
         let mut result = call.result;
         if let Some((known, next)) = found.and_then(|point| self.points.get(&point)) {
             steps.extend_from_slice(&known.steps[*next..]);
@@ -401,8 +396,8 @@ impl<'w> Runs<'w> {
         {
             return Content::Partial(holding.image);
         }
-        let image = start.offered;
+        let Request::Update(image) = start.request else { return Content::Junk };
         self.cuts.leftovers.leave(Holding { partition, image, id }, start.holding);
-        Content::Partial(start.offered)
+        Content::Partial(image)
     }
 }

@@ -1,10 +1,10 @@
 //! What stays the same during an exploration, and how one power cycle runs in it.
 
-use super::cycle::Action;
+use super::cycle::Request;
 use super::genuine::{Selection, check_selections};
 use super::hit::content_of;
 use super::leftover::sectors_of;
-use super::spec::{Booted, Broken, Spec, Trial};
+use super::spec::{Booted, Broken, Candidates, Spec, Usage};
 use super::state::{Content, Contents};
 use super::wear::check_wear;
 use crate::bootloader::{Boot, BootInput, Bootloader, Choice, Event, FullCheck, ImageCheck};
@@ -67,6 +67,9 @@ pub enum WorldError {
     /// There must be another image to update to, from each.
     #[error("the images must differ: two, and with a factory partition two besides the one in it")]
     TooFewImages,
+    /// There are too many images to tell apart.
+    #[error("{0} images are too many, expected at most {max}", max = Candidates::MAX)]
+    TooManyImages(usize),
 }
 
 /// What a run of the bootloader did.
@@ -86,7 +89,7 @@ pub struct BootRun {
 #[derive(Debug)]
 pub struct CallRun {
     /// Which call.
-    pub call: Call,
+    pub request: Request,
     /// What it reported.
     pub result: Result<(), Failure>,
     /// Its operations, as a range of all operations of the application in this power cycle.
@@ -108,8 +111,9 @@ impl CallRun {
     /// application in this power cycle.
     pub(crate) fn broken(&self, world: &World<'_>, recorded: &[Recorded]) -> Vec<Broken> {
         let recorded = &recorded[self.operations.clone()];
-        let wear = check_wear(world, self.call, recorded.iter().map(|done| &done.operation));
-        let first = recorded.first().filter(|_| self.call == Call::Update);
+        let call = self.request.call();
+        let wear = check_wear(world, call, recorded.iter().map(|done| &done.operation));
+        let first = recorded.first().filter(|_| call == Call::Update);
         let selection = first.and_then(|first| {
             let selections = recorded.iter().filter_map(|done| Selection::after(world, done));
             check_selections(&world.raw_entries(&first.before), selections)
@@ -119,8 +123,31 @@ impl CallRun {
 
     /// Whether the running image was confirmed.
     pub(crate) fn confirmed(&self) -> bool {
-        self.call == Call::Confirm && self.result.is_ok()
+        self.request == Request::Confirm && self.result.is_ok()
     }
+
+    /// How it counts if it reported an error: not, where `spec` lets update code refuse.
+    pub(crate) fn failure(&self, spec: Spec) -> Option<Broken> {
+        failure(self.request, &self.result, spec)
+    }
+
+    /// What to expect after it.
+    pub(crate) fn then(&self, spec: Spec) -> Spec {
+        match self.result {
+            Ok(()) => spec.after(self.request),
+            Err(_) => spec.after_failure(self.request, !self.operations.is_empty()),
+        }
+    }
+}
+
+/// How the result of a call counts.
+pub(super) fn failure(
+    request: Request,
+    result: &Result<(), Failure>,
+    spec: Spec,
+) -> Option<Broken> {
+    let message = result.as_ref().err().filter(|_| !spec.may_refuse(request))?;
+    Some(Broken::failed(request.call(), message))
 }
 
 /// What the application did in a power cycle.
@@ -149,6 +176,9 @@ impl<'a> World<'a> {
         let offers = offers(firmware, apps.factory().is_some());
         if offers.len() < 2 {
             return Err(WorldError::TooFewImages);
+        }
+        if firmware.len() > Candidates::MAX {
+            return Err(WorldError::TooManyImages(firmware.len()));
         }
         let partitions = apps.slots().iter().copied().chain(apps.factory());
         let available = partitions.map(|region| region.size).min().unwrap_or(0);
@@ -208,20 +238,26 @@ impl<'a> World<'a> {
         std::iter::once(apps.factory()).chain(apps.slots().iter().copied().map(Some))
     }
 
-    /// What an application that booted may do, apart from crashing. Where an update may go on with what
-    /// another one left, it need not be the next in turn.
-    pub(super) fn actions(&self, spec: &Spec, running: App, firmware: FirmwareId) -> Vec<Action> {
+    /// The calls that an application which runs may make next. Where an update may go on with what another
+    /// one left, it need not be the next in turn.
+    pub(super) fn requests(
+        &self,
+        usage: Usage,
+        spec: &Spec,
+        running: App,
+        firmware: FirmwareId,
+    ) -> Vec<Request> {
         let mut offers = self.in_turn(firmware);
-        if !self.subject.resumes() {
+        if usage == Usage::Usual && !self.subject.resumes() {
             offers.truncate(1);
         }
-        let mut actions: Vec<_> = offers.into_iter().map(Action::Update).collect();
-        if matches!(spec.trial, Trial::Running(_)) {
-            actions.push(Action::Reject);
-        } else if running != App::Factory && self.layout.apps().factory().is_some() {
-            actions.push(Action::SelectFactory);
+        let mut requests = vec![Request::Confirm, Request::Reject];
+        requests.extend(offers.into_iter().map(Request::Update));
+        if running != App::Factory && self.layout.apps().factory().is_some() {
+            requests.push(Request::SelectFactory);
         }
-        actions
+        requests.retain(|&request| spec.allows(request, usage));
+        requests
     }
 
     /// What a partition holds as the bootloader sees it. Remembered by digest, as verdicts are.
@@ -357,23 +393,30 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Runs the application of a power cycle and records its flash operations. It stops after the
-    /// first call that fails.
-    pub fn act(&self, memory: Memory, running: App, action: Action) -> AppRun {
+    /// Runs the application of a power cycle and records its flash operations. An error of a call does not
+    /// keep it from making the next.
+    pub fn act(&self, memory: Memory, running: App, requests: &[Request]) -> AppRun {
         let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::PAGES);
         chip.record();
-        let calls = self.act_on(&mut chip, running, action);
+        let calls = self.act_on(&mut chip, running, requests, |_| true);
         AppRun { calls, recorded: chip.take_recording() }
     }
 
-    /// Runs the application of a power cycle on a chip that may fail, up to the first call that fails.
-    pub(crate) fn act_on(&self, chip: &mut Chip, running: App, action: Action) -> Vec<CallRun> {
-        let mut calls: Vec<CallRun> = Vec::new();
-        for &call in action.calls() {
-            let run = self.call_on(chip, running, call, action.offered(), &mut Unobserved);
-            let failed = run.result.is_err();
+    /// Runs the application of a power cycle on a chip that may fail, up to the call after which it does not
+    /// `go_on`.
+    pub(crate) fn act_on(
+        &self,
+        chip: &mut Chip,
+        running: App,
+        requests: &[Request],
+        go_on: impl Fn(&CallRun) -> bool,
+    ) -> Vec<CallRun> {
+        let mut calls = Vec::new();
+        for &request in requests {
+            let run = self.call_on(chip, running, request, &mut Unobserved);
+            let last = !go_on(&run);
             calls.push(run);
-            if failed {
+            if last {
                 break;
             }
         }
@@ -386,13 +429,12 @@ impl<'a> World<'a> {
         &self,
         memory: Memory,
         running: App,
-        call: Call,
-        offered: FirmwareId,
+        request: Request,
         observer: &mut dyn Observer,
     ) -> (CallRun, Vec<Recorded>, u32) {
         let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::PAGES);
         chip.record();
-        let run = self.call_on(&mut chip, running, call, offered, observer);
+        let run = self.call_on(&mut chip, running, request, observer);
         let bit = |region: Region| chip.accessed(region.offset..region.offset + region.size);
         let partitions = self.partitions().enumerate();
         let accessed = partitions.filter(|(_, region)| region.is_some_and(bit));
@@ -404,8 +446,7 @@ impl<'a> World<'a> {
         &self,
         chip: &mut Chip,
         running: App,
-        call: Call,
-        offered: FirmwareId,
+        request: Request,
         observer: &mut dyn Observer,
     ) -> CallRun {
         let start = chip.operations() as usize;
@@ -417,15 +458,17 @@ impl<'a> World<'a> {
             rollback: self.bootloader.rollback,
             observer,
         };
-        let result = match call {
-            Call::Startup => self.subject.startup(device),
-            Call::Confirm => self.subject.confirm(device),
-            Call::Reject => self.subject.reject(device),
-            Call::Update => self.subject.update(device, &self.firmware[usize::from(offered)].bytes),
-            Call::SelectFactory => self.subject.select_factory(device),
+        let result = match request {
+            Request::Startup => self.subject.startup(device),
+            Request::Confirm => self.subject.confirm(device),
+            Request::Reject => self.subject.reject(device),
+            Request::Update(id) => {
+                self.subject.update(device, &self.firmware[usize::from(id)].bytes)
+            }
+            Request::SelectFactory => self.subject.select_factory(device),
         };
         let operations = start..chip.operations() as usize;
-        CallRun { call, result, operations, memory: chip.memory().clone() }
+        CallRun { request, result, operations, memory: chip.memory().clone() }
     }
 }
 

@@ -1,8 +1,8 @@
 //! How scenarios are drawn, and in which order they get simpler.
 
 use super::Options;
-use super::scenario::{FaultyCycle, Scenario, Trouble};
-use crate::explore::{Action, Cut, DICTIONARY, World, Writer};
+use super::scenario::{Action, FaultyCycle, Scenario, Trouble};
+use crate::explore::{Cut, DICTIONARY, World, Writer};
 use crate::flash::fault::{Fault, FaultClass, Scope, Tear, WordValue};
 use ota_core::otadata;
 use proptest::collection::vec;

@@ -29,7 +29,7 @@ mod generate;
 mod scenario;
 mod walk;
 
-pub use scenario::{FaultyCycle, Scenario, Trouble};
+pub use scenario::{Action, FaultyCycle, Scenario, Trouble};
 pub use walk::Outcome;
 
 use crate::explore::{Invariant, World};

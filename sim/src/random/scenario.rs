@@ -1,6 +1,7 @@
 //! What a random search generates: power cycles with faults, in a form that can be kept and replayed.
 
-use crate::explore::{Action, Cut, Writer};
+use crate::explore::{Cut, Request, Writer};
+use crate::firmware::FirmwareId;
 use crate::flash::fault::Fault;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,39 @@ pub struct Scenario {
     pub seed: u64,
     /// The power cycles, in order.
     pub cycles: Vec<FaultyCycle>,
+}
+
+/// What the application does between its start and the next reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Nothing: it crashes, or is reset, before its first instruction.
+    Crash,
+    /// It starts and is reset without having confirmed itself.
+    Hang,
+    /// It starts and confirms itself.
+    Confirm,
+    /// It starts and rejects itself.
+    Reject,
+    /// It starts, confirms itself, and is updated to this firmware.
+    Update(FirmwareId),
+    /// It starts, confirms itself, and selects the factory application.
+    SelectFactory,
+}
+
+impl Action {
+    /// The calls to the update code, in order.
+    pub(super) fn calls(self) -> Vec<Request> {
+        use Request::{Confirm, Reject, SelectFactory, Startup};
+        match self {
+            Self::Crash => vec![],
+            Self::Hang => vec![Startup],
+            Self::Confirm => vec![Startup, Confirm],
+            Self::Reject => vec![Startup, Reject],
+            Self::Update(firmware) => Request::usual_update(firmware),
+            Self::SelectFactory => vec![Startup, Confirm, SelectFactory],
+        }
+    }
 }
 
 /// One power cycle, and what goes wrong in it.

@@ -1,10 +1,8 @@
 //! One device that lives through a scenario, and what is promised to it.
 
 use super::generate::Accesses;
-use super::scenario::{FaultyCycle, Scenario, Trouble};
-use crate::explore::{
-    Action, Booted, Broken, Content, Cut, Invariant, Spec, Trial, What, World, Writer,
-};
+use super::scenario::{Action, FaultyCycle, Scenario, Trouble};
+use crate::explore::{Booted, Broken, Content, Cut, Invariant, Spec, Trial, What, World, Writer};
 use crate::firmware::FirmwareId;
 use crate::flash::fault::{Fault, FaultInjector, Tear};
 use crate::flash::{Chip, CutPlan, Digest, Driver, Memory, SECTOR_SIZE};
@@ -246,27 +244,24 @@ impl<'w> Walk<'w> {
         firmware: FirmwareId,
     ) -> Result<bool, Broken> {
         let action = self.sensible(cycle.action, running, firmware);
-        let offered = match action {
-            Action::Update(firmware) => firmware,
-            _ => 0,
-        };
         let mut chip = self.chip(cycle, Writer::Application, Driver::PAGES);
-        let calls = self.world.act_on(&mut chip, running, action);
+        let calls =
+            self.world.act_on(&mut chip, running, &action.calls(), |run| run.result.is_ok());
         let struck = self.note(&chip, cycle, Writer::Application);
         let count = calls.len();
         let mut success = false;
         for (index, run) in calls.into_iter().enumerate() {
             self.memory = run.memory;
             if index + 1 == count && !chip.is_powered() {
-                self.spec = self.spec.during(run.call, offered);
+                self.spec = self.spec.during(run.request);
                 success = false;
                 break;
             }
             success = run.result.is_ok();
             match run.result {
                 Ok(()) => {
-                    self.spec = self.spec.after(run.call, offered);
-                    let settled = match run.call {
+                    self.spec = self.spec.after(run.request);
+                    let settled = match run.request.call() {
                         Call::Confirm => !self.fallback,
                         Call::Update | Call::SelectFactory => true,
                         Call::Startup | Call::Reject => false,
@@ -274,10 +269,10 @@ impl<'w> Walk<'w> {
                     self.doubt &= !settled || self.half_done();
                 }
                 Err(message) if !(struck.any || self.worn || self.doubt) => {
-                    return Err(Broken::failed(run.call, &message));
+                    return Err(Broken::failed(run.request.call(), &message));
                 }
                 // Without a flash that does as told, an error does not say how far the call came.
-                Err(_) => self.spec = self.spec.during(run.call, offered),
+                Err(_) => self.spec = self.spec.during(run.request),
             }
         }
         let collateral = |cut: &Cut| matches!(cut.tear, Tear::Collateral { .. });

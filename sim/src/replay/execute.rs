@@ -5,7 +5,7 @@
 
 use super::error::ReplayError;
 use crate::explore::{
-    Action, AppRun, BootRun, Broken, Cycle, Finding, Flash, Hit, Invariant, Spec, State, What,
+    AppRun, BootRun, Broken, Cycle, Finding, Flash, Hit, Invariant, Request, Spec, State, What,
     World, Writer, recognise, torn_state,
 };
 use crate::firmware::FirmwareId;
@@ -112,7 +112,7 @@ impl Device {
         number: usize,
         cycle: &Cycle,
     ) -> Result<(CycleTrace, Self), ReplayError> {
-        check_firmware(world, number, cycle.action)?;
+        check_firmware(world, number, &cycle.calls)?;
         let boot = world.boot(self.memory.clone(), self.secure_version, true);
         let mut trace = CycleTrace {
             before: self.memory.clone(),
@@ -163,22 +163,18 @@ impl Device {
         next.spec = spec;
         trace.firmware = booted.firmware;
         if booted.firmware.is_some() {
-            let app = world.act(boot.memory.clone(), started.app, cycle.action);
+            let app = world.act(boot.memory.clone(), started.app, &cycle.calls);
             let running = next.state(world);
-            let offered = cycle.action.offered();
             let cut = cycle.cut.as_ref().map(|cut| cut.operation as usize);
             let mut interrupted = None;
             for call in &app.calls {
                 if cut.is_some_and(|cut| call.operations.contains(&cut)) {
-                    interrupted = Some(call.call);
-                    next.spec = next.spec.during(call.call, offered);
+                    interrupted = Some(call.request.call());
+                    next.spec = next.spec.during(call.request);
                     break;
                 }
-                let failed = call.result.as_ref().err().map(|it| Broken::failed(call.call, it));
-                next.spec = match failed {
-                    None => next.spec.after(call.call, offered),
-                    Some(_) => next.spec.during(call.call, offered),
-                };
+                let failed = call.failure(next.spec);
+                next.spec = call.then(next.spec);
                 let broken = call.broken(world, &app.recorded).into_iter().chain(failed);
                 violations.extend(broken.map(|it| next.violation(world, &running, it, boot)));
                 next.bootloader_cut &= !call.confirmed();
@@ -238,12 +234,14 @@ impl Device {
     }
 }
 
-fn check_firmware(world: &World<'_>, cycle: usize, action: Action) -> Result<(), ReplayError> {
+fn check_firmware(world: &World<'_>, cycle: usize, calls: &[Request]) -> Result<(), ReplayError> {
     let count = world.firmware.len();
-    match action {
-        Action::Update(firmware) if usize::from(firmware) >= count => {
-            Err(ReplayError::NoFirmware { cycle, firmware, last: count - 1 })
-        }
-        _ => Ok(()),
+    let unknown = calls.iter().find_map(|&request| match request {
+        Request::Update(firmware) if usize::from(firmware) >= count => Some(firmware),
+        _ => None,
+    });
+    match unknown {
+        Some(firmware) => Err(ReplayError::NoFirmware { cycle, firmware, last: count - 1 }),
+        None => Ok(()),
     }
 }

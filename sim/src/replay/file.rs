@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The version of the format that this program reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Largest replay file in bytes.
 const MAX_FILE: u64 = 0x10_0000;
 
@@ -56,7 +56,7 @@ pub enum FirmwareSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Replay {
-    /// Version of the format: 1.
+    /// Version of the format: 2.
     pub format: u32,
     /// What it shows, for the reader.
     pub summary: String,

@@ -4,8 +4,8 @@ use super::execute::Trace;
 use crate::explore::{Cycle, Finding, World};
 use crate::flash::fault::Tear;
 
-/// The shortest and simplest cycles that still show `finding`: cycles are dropped, then torn
-/// operations become operations that did not happen, happened, or left zeros. `None` if not even the
+/// The shortest and simplest cycles that still show `finding`: cycles are dropped, then
+/// calls, then torn operations become operations that did not happen, happened, or left zeros. `None` if not even the
 /// given cycles show it.
 pub(super) fn minimise(
     world: &World<'_>,
@@ -31,6 +31,12 @@ pub(super) fn minimise(
         }
     }
     for index in 0..cycles.len() {
+        let mut call = 0;
+        while call < cycles[index].calls.len() {
+            let mut fewer = cycles.clone();
+            fewer[index].calls.remove(call);
+            if shows(&fewer) { cycles = fewer } else { call += 1 }
+        }
         for tear in [Tear::Untouched, Tear::Complete, Tear::Zeroed] {
             let mut simpler = cycles.clone();
             let Some(cut) = &mut simpler[index].cut else { break };

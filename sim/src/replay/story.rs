@@ -60,14 +60,16 @@ impl Story<'_> {
         }
         if let Some(app) = &trace.app {
             let name = trace.firmware.map_or("unknown image", |id| self.firmware(id));
-            writeln!(f, "  application {name}: {}", cycle.action)?;
+            writeln!(f, "  application {name}: {cycle}")?;
             for call in &app.calls {
                 let cut_here = cut.filter(|it| call.operations.contains(&(it.operation as usize)));
                 let end = cut_here.map_or(call.operations.end, |it| it.operation as usize + 1);
                 match (&call.result, cut_here) {
-                    (_, Some(_)) => writeln!(f, "    {}: power fails", call.call)?,
-                    (Ok(()), None) => writeln!(f, "    {}: ok", call.call)?,
-                    (Err(failure), None) => writeln!(f, "    {} fails: {failure}", call.call)?,
+                    (_, Some(_)) => writeln!(f, "    {}: power fails", call.request.call())?,
+                    (Ok(()), None) => writeln!(f, "    {}: ok", call.request.call())?,
+                    (Err(failure), None) => {
+                        writeln!(f, "    {} fails: {failure}", call.request.call())?
+                    }
                 }
                 self.operations(f, &app.recorded[call.operations.start..end])?;
                 if cut_here.is_some() {

@@ -1,30 +1,65 @@
-//! The power cycles that lead to a state.
+//! The power cycles that lead to a situation.
 
-use super::{Search, State};
-use crate::explore::cycle::{Action, Cut, Cycle, Writer};
+use super::{Search, Situation, State, Step};
+use crate::explore::cycle::{Cut, Cycle, Request, Writer};
 use crate::explore::leftover::Holding;
 use crate::explore::state::Content;
 use crate::explore::summary::Start;
-use crate::subject::Call;
+
+/// A power cycle of the search.
+struct Segment {
+    /// The state at power-on.
+    from: u32,
+    cycle: Cycle,
+    /// What a partition must hold at power-on.
+    holding: Option<Holding>,
+}
 
 impl Search<'_> {
-    /// The power cycles that lead to a state, with those contents of a slot if any are named.
+    /// The power cycles that lead to a situation, and on through `step` to the end of the last one.
+    pub(super) fn way(&mut self, id: u32, step: Option<&Step>) -> Vec<Cycle> {
+        let last = self.segment(id, step);
+        let mut cycles = self.way_to(last.from, last.holding);
+        cycles.push(last.cycle);
+        cycles
+    }
+
+    /// The power cycle that leads through a situation and `step`.
+    fn segment(&self, id: u32, step: Option<&Step>) -> Segment {
+        let mut steps: Vec<_> = step.into_iter().collect();
+        let mut from = id;
+        while self.nodes[from as usize].situation.running.is_some() {
+            steps.push(&self.nodes[from as usize].step);
+            from = self.nodes[from as usize].parent;
+        }
+        steps.reverse();
+        let calls = steps.iter().filter_map(|step| step.request).collect();
+        let cut = steps.last().and_then(|step| step.cut.clone());
+        // A slot that an update has written no longer holds what was left in it.
+        let holding = steps.iter().find_map(|step| step.holding);
+        Segment { from, cycle: Cycle { calls, cut }, holding }
+    }
+
+    /// The power cycles that lead to a device without power, with those contents of a slot if any are
+    /// named.
     ///
     /// A state stands for devices with different contents of a slot, and one way to it is known. Where
     /// that leads to other contents, the uploads to this slot are replaced by those that leave the right
     /// ones. If that leads to another state, the way stays as it is, and may not replay.
-    pub(super) fn way(&mut self, id: u32, holding: Option<Holding>) -> Vec<Cycle> {
+    fn way_to(&mut self, id: u32, holding: Option<Holding>) -> Vec<Cycle> {
         if let Some(way) = holding.and_then(|holding| self.way_with(id, holding)) {
             return way;
         }
-        let node = &self.nodes[id as usize];
-        if node.parent == id {
-            return Vec::new();
-        }
-        let (parent, before, cycle) = (node.parent, node.holding, node.cycle.clone());
-        let mut cycles = self.way(parent, before);
-        cycles.push(cycle);
+        let Some(last) = self.before(id) else { return Vec::new() };
+        let mut cycles = self.way_to(last.from, last.holding);
+        cycles.push(last.cycle);
         cycles
+    }
+
+    /// The power cycle that leads to a device without power; none for the new device.
+    fn before(&self, id: u32) -> Option<Segment> {
+        let node = &self.nodes[id as usize];
+        (node.parent != id).then(|| self.segment(node.parent, Some(&node.step)))
     }
 
     fn way_with(&mut self, id: u32, holding: Holding) -> Option<Vec<Cycle>> {
@@ -32,34 +67,35 @@ impl Search<'_> {
         let mut rest = Vec::new();
         let mut end = id;
         loop {
-            let node = &self.nodes[end as usize];
-            if node.state.flash.contents[holding.partition] != partial || node.parent == end {
+            let contents = &self.nodes[end as usize].situation.state.flash.contents;
+            if contents[holding.partition] != partial {
                 return None;
             }
-            let (parent, cycle) = (node.parent, node.cycle.clone());
+            let last = self.before(end)?;
             let mut from = end;
-            while self.nodes[from as usize].parent != from {
-                from = self.nodes[from as usize].parent;
+            while let Some(segment) = self.before(from) {
+                from = segment.from;
                 if let Some(uploads) = self.uploads_between(from, end, holding) {
                     rest.reverse();
-                    return Some([self.way(from, None), uploads, rest].concat());
+                    return Some([self.way_to(from, None), uploads, rest].concat());
                 }
             }
-            rest.push(cycle);
-            end = parent;
+            rest.push(last.cycle);
+            end = last.from;
         }
     }
 
     /// Interrupted uploads that lead from one state to another and leave that.
     fn uploads_between(&mut self, from: u32, to: u32, holding: Holding) -> Option<Vec<Cycle>> {
-        let mut state = self.nodes[from as usize].state;
+        let mut state = self.nodes[from as usize].situation.state;
         let mut cycles = Vec::new();
         for (before, after) in self.runs.leftovers().history(holding) {
             let (cycle, next) = self.interrupt(&state, before, after)?;
             cycles.push(cycle);
             state = next;
         }
-        (state == self.nodes[to as usize].state).then_some(cycles)
+        let reached = Situation { state, running: None };
+        (reached == self.nodes[to as usize].situation).then_some(cycles)
     }
 
     /// Cuts an upload so that it leaves `after`, on a device whose slot holds `before`.
@@ -70,28 +106,27 @@ impl Search<'_> {
         after: Holding,
     ) -> Option<(Cycle, State)> {
         let boot = self.runs.boot(&state.flash, state.secure_version);
-        let running = self.start(state, &boot).ok()?.0?;
-        let action = Action::Update(after.image);
-        let mut now = running.state;
+        let (mut now, app) = self.start(state, &boot).ok()?.0?;
+        let calls = Request::usual_update(after.image);
         let mut first = 0;
-        for &call in action.calls() {
-            let start = Start::new(&now, running.app, call, action);
-            if call == Call::Update {
+        for &request in &calls {
+            let start = Start::new(&now, app, request);
+            if request == Request::Update(after.image) {
                 let start = Start { holding: before, ..start };
                 let trace = self.runs.trace(&start);
                 let (operation, tear, flash) = trace.leaves(&start, after)?;
                 let operation = (first + operation) as u32;
                 let cut = Cut { during: Writer::Application, operation, tear: tear.clone() };
                 let flash = flash.with_unwritten(&now.flash, Some(after.partition));
-                let spec = now.spec.during(call, after.image);
-                return Some((Cycle { action, cut: Some(cut) }, State { flash, spec, ..now }));
+                let spec = now.spec.during(request);
+                return Some((Cycle { calls, cut: Some(cut) }, State { flash, spec, ..now }));
             }
             let summary = self.runs.call(&start);
             first += summary.run.operations;
             now = State {
                 flash: summary.run.end.with_unwritten(&now.flash, summary.written),
-                spec: now.spec.after(call, after.image),
-                bootloader_cut: now.bootloader_cut && call != Call::Confirm,
+                spec: now.spec.after(request),
+                bootloader_cut: now.bootloader_cut && request != Request::Confirm,
                 ..now
             };
         }

@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 pub mod bootloader;
+pub mod certificate;
 pub mod explore;
 pub mod firmware;
 pub mod flash;

@@ -101,11 +101,11 @@ impl CrashState {
         let json: serde_json::Value = serde_json::from_slice(&bytes)
             .map_err(|error| wrong(format!("neither a replay nor a dump (.bin): {error}")))?;
         let has = |key: &str| json.get(key).is_some();
-        let state = match (has("case"), has("subject")) {
+        let state = match (has("case"), has("device")) {
             (true, _) => Self::of_case(path, sources, options),
             (_, true) => Self::of_sim(path, options),
             _ => Err(wrong(
-                "a replay of `hil-runner run` has a `case`, one of `sim` a `subject`".into(),
+                "a replay of `hil-runner run` has a `case`, one of `sim` a `device`".into(),
             )),
         }?;
         if state.rollback && options.rollback_bootloader.is_none() {

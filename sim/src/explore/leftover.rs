@@ -33,21 +33,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Number of a slot's contents in an exploration.
-pub(super) type LeftoverId = u32;
+pub(crate) type LeftoverId = u32;
 
 /// What a slot holds, of all that uploads of an image leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Holding {
+pub(crate) struct Holding {
     /// The slot, as a number of an application partition.
-    pub(super) partition: usize,
+    pub(crate) partition: usize,
     /// The image.
-    pub(super) image: FirmwareId,
-    pub(super) id: LeftoverId,
+    pub(crate) image: FirmwareId,
+    pub(crate) id: LeftoverId,
 }
 
 /// All that uploads have left so far.
 #[derive(Debug, Default)]
-pub(super) struct Leftovers {
+pub(crate) struct Leftovers {
     known: RefCell<Known>,
 }
 
@@ -80,7 +80,7 @@ fn torn(whole: &Sector) -> Arc<Sector> {
 
 impl Leftovers {
     /// What a partition holds, with what an update may go on with.
-    pub(super) fn held(&self, world: &World<'_>, memory: &Memory, region: Region) -> Held {
+    pub(crate) fn held(&self, world: &World<'_>, memory: &Memory, region: Region) -> Held {
         match world.content(memory, region) {
             Content::Junk if world.subject.resumes() => {
                 match self.leftover(world, memory, region) {
@@ -98,7 +98,7 @@ impl Leftovers {
         let found: Vec<_> = (first..first + count).map(|index| memory.sector(index)).collect();
         let page = found.first()?.bytes().first_chunk::<PAGE_SIZE>();
         let blank = Sector::filled(0xFF).digest();
-        let images = world.offered_sectors();
+        let images = world.sectors().map(|(_, image)| image);
         let alike: Vec<_> =
             images.filter(|image| image[0].bytes().first_chunk::<PAGE_SIZE>() == page).collect();
         let last = |image: &[Arc<Sector>]| {
@@ -124,7 +124,7 @@ impl Leftovers {
     }
 
     /// Puts what an upload left into a partition.
-    pub(super) fn put(&self, world: &World<'_>, memory: &mut Memory, holding: Holding) {
+    pub(crate) fn put(&self, world: &World<'_>, memory: &mut Memory, holding: Holding) {
         let Some(region) = world.partitions().nth(holding.partition).flatten() else { return };
         let known = self.known.borrow();
         let first = region.offset / SECTOR_SIZE as u32;
@@ -133,7 +133,8 @@ impl Leftovers {
         }
     }
 
-    fn id(&self, sectors: Vec<Arc<Sector>>) -> LeftoverId {
+    /// The number of these contents.
+    pub(crate) fn id(&self, sectors: Vec<Arc<Sector>>) -> LeftoverId {
         let digests: Vec<_> = sectors.iter().map(|sector| sector.digest().0).collect();
         let mut known = self.known.borrow_mut();
         let Known { sectors: all, ids, .. } = &mut *known;
@@ -165,6 +166,14 @@ impl Leftovers {
         }
         history.reverse();
         history
+    }
+
+    /// Calls `tell` with all that uploads have left: in which partition, of which image, and what.
+    pub(crate) fn each(&self, mut tell: impl FnMut(usize, FirmwareId, &[Arc<Sector>])) {
+        let known = self.known.borrow();
+        for (&(partition, image), ids) in &known.families {
+            ids.iter().for_each(|&id| tell(partition, image, &known.sectors[id as usize]));
+        }
     }
 
     /// Member number `index` of what cuts in uploads of `image` have left in a partition so far.

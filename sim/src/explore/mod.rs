@@ -22,11 +22,13 @@ mod world;
 
 pub use cycle::{Cut, Cycle, Request, Writer};
 pub use hazard::Hazard;
-pub(crate) use hit::{Hit, recognise, torn_state};
-pub(crate) use outcome::DICTIONARY;
+pub(crate) use hit::{Hit, content_of, recognise, torn_state};
+pub(crate) use leftover::{Holding, LeftoverId, Leftovers};
+pub(crate) use outcome::{DICTIONARY, Held, forged, torn};
 pub use plain::{Check, PlainLimits, PlainReport, plain, plain_nested};
 pub use report::{Counterexample, Finding, Progress, Report};
 pub use search::{Limits, explore};
+pub(crate) use search::{Met, Situation, close};
 pub use spec::{Booted, Broken, Candidates, Invariant, Spec, Trial, Usage, What};
 pub use state::{Content, Contents, Flash, State};
 pub use world::{AppRun, BootRun, CallRun, World, WorldError};

@@ -9,7 +9,6 @@ use crate::flash::{Digest, Operation, Recorded};
 use ota_core::otadata::{self, SelectEntry, State as OtaState};
 use ota_core::partition::Region;
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
 use std::rc::Rc;
 
 /// State words that readers of a select entry tell apart.
@@ -23,7 +22,7 @@ pub(crate) const DICTIONARY: [u32; 5] = [
 
 /// What a partition holds, with what an update may go on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Held {
+pub(crate) enum Held {
     /// Nothing of that kind.
     Content(Content),
     /// This, which some upload left.
@@ -67,7 +66,6 @@ pub(super) struct Outcomes {
 pub(super) struct Cuts<'w> {
     world: &'w World<'w>,
     profile: FaultProfile,
-    watched: Vec<Range<u32>>,
     pub(super) leftovers: Leftovers,
     /// `None` to work them out every time.
     known: Option<HashMap<(Digest, Operation), Rc<Outcomes>>>,
@@ -75,14 +73,8 @@ pub(super) struct Cuts<'w> {
 
 impl<'w> Cuts<'w> {
     pub(super) fn new(world: &'w World<'w>, profile: FaultProfile, remember: bool) -> Self {
-        let fields = |index: u32| {
-            let start = world.layout.apps().otadata().offset + index * otadata::SECTOR_SIZE;
-            // The label in between is read by nobody.
-            [start..start + 4, start + 24..start + 32]
-        };
-        let watched = [fields(0), fields(1)].concat();
         let leftovers = Leftovers::default();
-        Self { world, profile, watched, leftovers, known: remember.then(HashMap::new) }
+        Self { world, profile, leftovers, known: remember.then(HashMap::new) }
     }
 
     /// The outcomes of a cut in `recorded`.
@@ -128,16 +120,9 @@ impl<'w> Cuts<'w> {
         self.place(recorded)?.0
     }
 
-    /// Every content that a cut in `recorded` can leave; see [`crash_states`].
+    /// Every content that a cut in `recorded` can leave.
     pub(super) fn crash_states<'r>(&self, recorded: &'r Recorded) -> CrashStates<'r> {
-        // Of an image only the verdict counts, so its torn contents are represented by a few.
-        let mut profile = self.profile;
-        if !matches!(self.place(recorded), Some((None, _))) {
-            profile.exhaustive_words = 0;
-        }
-        let watch = Watch { ranges: &self.watched, dictionary: &DICTIONARY };
-        crash_states(&recorded.before, &recorded.operation, &profile, &watch)
-            .expect("a recorded operation fits the memory that it was recorded on")
+        torn(self.world, &self.profile, recorded)
     }
 
     fn work_out(&self, recorded: &Recorded, place: Option<(Option<usize>, Region)>) -> Outcomes {
@@ -173,12 +158,36 @@ impl<'w> Cuts<'w> {
     }
 }
 
+/// Every content that a cut in an operation can leave; see [`crash_states`]. Those in which a select entry
+/// was [`forged`] are among them.
+pub(crate) fn torn<'r>(
+    world: &World<'_>,
+    profile: &FaultProfile,
+    recorded: &'r Recorded,
+) -> CrashStates<'r> {
+    let otadata = world.layout.apps().otadata();
+    // Of an image only the verdict counts, so its torn contents are represented by a few.
+    let mut profile = *profile;
+    let range = recorded.operation.range(world.part.capacity);
+    if range.start < otadata.offset || range.end > otadata.offset + otadata.size {
+        profile.exhaustive_words = 0;
+    }
+    let fields = |index: u32| {
+        let start = otadata.offset + index * otadata::SECTOR_SIZE;
+        // The label in between is read by nobody.
+        [start..start + 4, start + 24..start + 32]
+    };
+    let watch = Watch { ranges: &[fields(0), fields(1)].concat(), dictionary: &DICTIONARY };
+    crash_states(&recorded.before, &recorded.operation, &profile, &watch)
+        .expect("a recorded operation fits the memory that it was recorded on")
+}
+
 /// Whether a torn operation made a well-formed entry out of two words that do not belong together.
 ///
 /// For a random pair the odds are 1 in 2^32. The one pair that could come about without luck is a
 /// sequence number of all zeros under a CRC of all ones; it would take an erase that stops with one
 /// word done and the other not begun.
-pub(super) fn forged(
+pub(crate) fn forged(
     before: &[SelectEntry; 2],
     torn: &[SelectEntry; 2],
     after: &[SelectEntry; 2],

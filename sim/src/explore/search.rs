@@ -1,10 +1,15 @@
 //! The search itself.
 
+mod node;
 mod way;
+
+pub(crate) use node::Situation;
+
+use node::{Interrupted, Node, Place, Step, Upload};
 
 use super::cycle::{Cut, Request, Writer};
 use super::hit::{Hit, content_of, recognise};
-use super::leftover::Holding;
+use super::leftover::{Holding, Leftovers};
 use super::report::{Counterexample, Finding, Progress, Report};
 use super::spec::{Broken, Invariant, Usage, What};
 use super::state::{Content, Flash, State};
@@ -38,74 +43,23 @@ pub struct Limits {
     pub remember: bool,
 }
 
-/// One edge of the search: what happens to a device next.
-#[derive(Clone, Debug)]
-struct Step {
-    /// The call that is made; `None` for the bootloader, or a reset.
-    request: Option<Request>,
-    cut: Option<Cut>,
-    /// What a partition must hold for that, by number.
-    holding: Option<Holding>,
-}
-
-/// The situation of a device: without power, or with an application that runs and has made its calls so
-/// far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Situation {
-    state: State,
-    running: Option<App>,
-}
-
-#[derive(Debug)]
-struct Node {
-    situation: Situation,
-    parent: u32,
-    /// What led here from the parent.
-    step: Step,
-    cuts: u32,
-    /// Flash operations of the application in this power cycle so far.
-    operations: usize,
-    hit: Option<Hit>,
-    /// The boot of this power cycle, if there was one.
-    boot: Option<Rc<BootSummary>>,
-    expanded: bool,
-}
-
-/// What else is known of a situation that is added.
-#[derive(Clone, Copy)]
-struct Place<'s> {
-    hit: Option<Hit>,
-    operations: usize,
-    boot: &'s Rc<BootSummary>,
-}
-
-/// A run that a cut ends.
-struct Interrupted<'s> {
-    /// The device meanwhile.
-    inside: &'s State,
-    during: Writer,
-    written: Option<usize>,
-}
-
-/// An update of a slot that holds what another one left.
-#[derive(Debug)]
-struct Upload {
-    node: u32,
-    start: Start,
-    /// The slot by number, and whose upload was cut.
-    left: (usize, FirmwareId),
-    /// It was tried on as many contents of the slot.
-    tried: usize,
-}
-
 /// Explores everything that can happen to the device of `world`.
 ///
 /// `watch` is called now and then; when it breaks, the report covers what was done until then.
 pub fn explore(
     world: &World<'_>,
     limits: &Limits,
-    mut watch: impl FnMut(&Progress) -> ControlFlow<()>,
+    watch: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Report {
+    close(world, limits, watch).0
+}
+
+/// As [`explore`], with everything that was met.
+pub(crate) fn close(
+    world: &World<'_>,
+    limits: &Limits,
+    mut watch: impl FnMut(&Progress) -> ControlFlow<()>,
+) -> (Report, Met) {
     let started = Instant::now();
     let mut search = Search::new(world, limits);
     search.push_first(world.initial());
@@ -120,7 +74,7 @@ pub fn explore(
     let complete = search.progress.pending == 0 && tried && !search.cut_short;
     let mut counterexamples: Vec<_> = search.found.into_values().collect();
     counterexamples.sort_by_key(|example| (example.cuts(), example.cycles.len()));
-    Report {
+    let report = Report {
         operations: search.update_operations,
         progress: search.progress,
         deepest: search.deepest,
@@ -128,7 +82,17 @@ pub fn explore(
         sampled_contents: search.sampled,
         counterexamples,
         elapsed: started.elapsed(),
-    }
+    };
+    let situations = search.nodes.iter().map(|node| node.situation).collect();
+    (report, Met { situations, leftovers: search.runs.into_leftovers() })
+}
+
+/// Everything that an exploration met.
+#[derive(Debug)]
+pub(crate) struct Met {
+    pub(crate) situations: Vec<Situation>,
+    /// What uploads left in slots.
+    pub(crate) leftovers: Leftovers,
 }
 
 struct Search<'w> {
@@ -287,11 +251,7 @@ impl<'w> Search<'w> {
     }
 
     /// The application that a boot starts, and what was wrong with that; none for an unknown image.
-    fn start(
-        &self,
-        state: &State,
-        boot: &BootSummary,
-    ) -> Result<(Option<(State, App)>, Option<Broken>), NoBoot> {
+    fn start(&self, state: &State, boot: &BootSummary) -> Result<Started, NoBoot> {
         let started = boot.boot.outcome?;
         let flash = boot.run.end.with_unwritten(&state.flash, None);
         let booted = self.world.booted(&flash.contents, started.app, &boot.boot);
@@ -441,6 +401,9 @@ impl<'w> Search<'w> {
         self.found.insert(finding, Counterexample { finding, what: broken.what, cycles });
     }
 }
+
+/// The device and the partition that runs, and what was wrong with that.
+type Started = (Option<(State, App)>, Option<Broken>);
 
 /// Whether a call on `flash` writes to a slot that holds what an upload left: which slot, and whose upload.
 fn left_before(flash: &Flash, summary: &CallSummary) -> Option<(usize, FirmwareId)> {

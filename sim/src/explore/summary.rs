@@ -206,6 +206,10 @@ impl<'w> Runs<'w> {
         &self.cuts.leftovers
     }
 
+    pub(super) fn into_leftovers(self) -> Leftovers {
+        self.cuts.leftovers
+    }
+
     /// What the bootloader does.
     pub(super) fn boot(&mut self, flash: &Flash, secure_version: u32) -> Rc<BootSummary> {
         let flash = &flash.without_partial();

@@ -228,19 +228,19 @@ impl<'a> World<'a> {
     }
 
     /// The images that are offered as updates, as they stand on flash.
-    pub(super) fn offered_sectors(&self) -> impl Iterator<Item = &[Arc<Sector>]> {
-        self.sectors.iter().map(Vec::as_slice)
+    pub(crate) fn sectors(&self) -> impl Iterator<Item = (FirmwareId, &[Arc<Sector>])> {
+        self.offers.iter().copied().zip(self.sectors.iter().map(Vec::as_slice))
     }
 
     /// The application partitions in the order of [`Contents`].
-    pub(super) fn partitions(&self) -> impl Iterator<Item = Option<Region>> + '_ {
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = Option<Region>> + '_ {
         let apps = self.layout.apps();
         std::iter::once(apps.factory()).chain(apps.slots().iter().copied().map(Some))
     }
 
     /// The calls that an application which runs may make next. Where an update may go on with what another
     /// one left, it need not be the next in turn.
-    pub(super) fn requests(
+    pub(crate) fn requests(
         &self,
         usage: Usage,
         spec: &Spec,

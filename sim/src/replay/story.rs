@@ -1,5 +1,6 @@
 //! A replay in words.
 
+use super::device::DeviceSource;
 use super::execute::{CycleTrace, Trace, Violation};
 use super::file::Replay;
 use crate::bootloader::Event;
@@ -26,7 +27,8 @@ pub struct Story<'a> {
 impl Display for Story<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rollback = if self.setup.rollback { "on" } else { "off" };
-        let Replay { summary, subject, flash_part, seed, .. } = self.replay;
+        let Replay { summary, seed, device, .. } = self.replay;
+        let DeviceSource { subject, flash_part, .. } = device;
         writeln!(f, "{summary}")?;
         let layout = self.setup.layout.name();
         writeln!(f, "{subject} on {layout}, rollback {rollback}, {flash_part}, seed {seed}")?;

@@ -176,7 +176,8 @@ impl Holds {
     fn of(content: Content) -> Self {
         match content {
             Content::Absent => Self::Absent,
-            Content::Junk => Self::Junk,
+            // Certificates are made with all reductions.
+            Content::Junk | Content::Exact(_) => Self::Junk,
             Content::Unknown => Self::Unknown,
             Content::Partial(id) => Self::Part(id),
             Content::Firmware(id) => Self::Image(id),

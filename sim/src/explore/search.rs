@@ -1,6 +1,8 @@
 //! The search itself.
 
 mod node;
+#[cfg(test)]
+mod tests;
 mod way;
 
 pub(crate) use node::Situation;
@@ -19,6 +21,8 @@ use crate::bootloader::NoBoot;
 use crate::firmware::FirmwareId;
 use crate::flash::fault::FaultProfile;
 use ota_core::partition::App;
+#[cfg(test)]
+use std::collections::HashSet;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -84,7 +88,13 @@ pub(crate) fn close(
         elapsed: started.elapsed(),
     };
     let situations = search.nodes.iter().map(|node| node.situation).collect();
-    (report, Met { situations, leftovers: search.runs.into_leftovers() })
+    let met = Met {
+        situations,
+        leftovers: search.runs.into_leftovers(),
+        #[cfg(test)]
+        bad: search.bad,
+    };
+    (report, met)
 }
 
 /// Everything that an exploration met.
@@ -93,6 +103,9 @@ pub(crate) struct Met {
     pub(crate) situations: Vec<Situation>,
     /// What uploads left in slots.
     pub(crate) leftovers: Leftovers,
+    /// The situations in which an invariant breaks, by what happens next.
+    #[cfg(test)]
+    pub(crate) bad: HashSet<(Situation, Option<Request>, Invariant, Writer)>,
 }
 
 struct Search<'w> {
@@ -106,6 +119,8 @@ struct Search<'w> {
     expanded: u64,
     uploads: Vec<Upload>,
     found: BTreeMap<Finding, Counterexample>,
+    #[cfg(test)]
+    bad: HashSet<(Situation, Option<Request>, Invariant, Writer)>,
     progress: Progress,
     update_operations: u64,
     deepest: u32,
@@ -127,6 +142,8 @@ impl<'w> Search<'w> {
             expanded: 0,
             uploads: Vec::new(),
             found: BTreeMap::new(),
+            #[cfg(test)]
+            bad: HashSet::new(),
             progress: Progress::default(),
             update_operations: 0,
             deepest: 0,
@@ -394,6 +411,13 @@ impl<'w> Search<'w> {
         let hit = self.nodes[id as usize].hit;
         let hazard = recognise(self.world, state, hit, &broken, &boot.boot);
         let finding = Finding { invariant: broken.invariant, hazard, during };
+        #[cfg(test)]
+        self.bad.insert((
+            self.nodes[id as usize].situation,
+            step.and_then(|step| step.request),
+            broken.invariant,
+            during,
+        ));
         if self.found.contains_key(&finding) {
             return;
         }

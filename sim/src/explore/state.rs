@@ -17,6 +17,8 @@
 //! States are compared field by field, not by a digest. Partition contents are identified by the
 //! 128-bit BLAKE3 digest of their bytes, conditions of the cells included.
 
+#[cfg(doc)]
+use super::reductions::Reductions;
 use super::spec::Spec;
 use super::world::World;
 use crate::firmware::FirmwareId;
@@ -35,6 +37,9 @@ pub enum Content {
     /// What a cut left of an upload of this firmware, to a slot whose update code goes on with it: any of
     /// the contents that cuts in such uploads leave there.
     Partial(FirmwareId),
+    /// Nothing that verifies, byte for byte: what stood in a partition as this one in the order in which the
+    /// exploration met such contents. Only where [`Reductions::contents`] is off.
+    Exact(u32),
     /// Something that verifies and is none of the images.
     Unknown,
     /// This firmware.
@@ -69,7 +74,7 @@ pub struct State {
 impl Content {
     /// Whether nothing there verifies.
     pub(super) fn is_broken(self) -> bool {
-        matches!(self, Self::Junk | Self::Partial(_))
+        matches!(self, Self::Junk | Self::Partial(_) | Self::Exact(_))
     }
 }
 
@@ -125,7 +130,19 @@ impl World<'_> {
     /// Both select entries of `memory`, in the form that a [`State`] keeps.
     pub(crate) fn entries(&self, memory: &Memory) -> [SelectEntry; 2] {
         let count = self.layout.apps().slots().len() as u32;
-        canonical(self.raw_entries(memory), count)
+        canonical(self.raw_entries(memory), count, self.reductions.entries)
+    }
+
+    /// The state that stands for one of an exploration with fewer reductions.
+    #[cfg(test)]
+    pub(super) fn reduced(&self, state: &State) -> State {
+        let count = self.layout.apps().slots().len() as u32;
+        let entries = canonical(state.flash.entries, count, true);
+        let contents = state.flash.contents.map(|content| match content {
+            Content::Exact(_) => Content::Junk,
+            content => content,
+        });
+        State { flash: Flash { entries, contents }, ..*state }
     }
 
     /// Both select entries of `memory`.
@@ -200,6 +217,7 @@ impl World<'_> {
                 Content::Junk | Content::Partial(_) | Content::Unknown => {
                     memory.set(region.offset, &vec![0; self.dirty_size(region)]);
                 }
+                Content::Exact(id) => self.put_exact(&mut memory, region, *id),
                 Content::Absent => {}
             }
         }
@@ -220,13 +238,19 @@ const ODD: OtaState = OtaState(0x5A);
 /// Any wrong CRC.
 const WRONG_CRC: u32 = 0;
 
-fn canonical(entries: [SelectEntry; 2], slot_count: u32) -> [SelectEntry; 2] {
+fn canonical(entries: [SelectEntry; 2], slot_count: u32, reduce: bool) -> [SelectEntry; 2] {
     let counted = |entry: &&SelectEntry| {
         entry.crc_ok() && entry.seq != 0 && entry.seq != SelectEntry::SEQ_BLANK
     };
     let least = entries.iter().filter(counted).map(|entry| entry.seq).min().unwrap_or(1);
     let surplus = (least - 1) / slot_count * slot_count;
     entries.map(|entry| {
+        if !reduce {
+            let shift = if counted(&&entry) { surplus } else { 0 };
+            let SelectEntry { label, state, .. } = entry;
+            let plain = SelectEntry::new(entry.seq - shift, state);
+            return if shift == 0 { entry } else { SelectEntry { label, ..plain } };
+        }
         let state = if entry.state.is_odd() { ODD } else { entry.state };
         if counted(&&entry) {
             return SelectEntry::new(entry.seq - surplus, state);

@@ -4,6 +4,7 @@ use super::cycle::Request;
 use super::genuine::{Selection, check_selections};
 use super::hit::content_of;
 use super::leftover::sectors_of;
+use super::reductions::Reductions;
 use super::spec::{Booted, Broken, Candidates, Spec, Usage};
 use super::state::{Content, Contents};
 use super::wear::check_wear;
@@ -41,7 +42,10 @@ pub struct World<'a> {
     table: BootTable,
     offers: Vec<FirmwareId>,
     verdicts: Verdicts,
+    pub(super) reductions: Reductions,
     identified: RefCell<HashMap<(u32, Digest), Content>>,
+    /// What [`Content::Exact`] numbers.
+    exact: RefCell<Vec<Vec<Arc<Sector>>>>,
     pub(super) shipped: RefCell<HashMap<Contents, Memory>>,
     sectors: Vec<Vec<Arc<Sector>>>,
 }
@@ -208,10 +212,18 @@ impl<'a> World<'a> {
             table,
             offers,
             verdicts,
+            reductions: Reductions::ALL,
             identified: RefCell::default(),
+            exact: RefCell::default(),
             shipped: RefCell::default(),
             sectors,
         })
+    }
+
+    /// The same device, explored with these reductions alone.
+    #[must_use]
+    pub fn with_reductions(self, reductions: Reductions) -> Self {
+        Self { reductions, ..self }
     }
 
     /// The firmware that is offered to a device that runs `running`: the next update in turn.
@@ -278,14 +290,35 @@ impl<'a> World<'a> {
             true => ids.find(|&id| self.holds(memory, region, id)),
             false => ids.rfind(|&id| self.holds(memory, region, id)),
         };
-        if found.is_none() && self.hash_protects(memory, region) {
-            return Content::Junk;
+        if found.is_none() && self.reductions.hashes && self.hash_protects(memory, region) {
+            return self.junk(memory, region);
         }
         let chip = || Chip::with_memory(self.part, memory.clone());
         match (self.verdicts.verdict(memory, region, chip), found) {
-            (None, _) => Content::Junk,
+            (None, _) => self.junk(memory, region),
             (Some(_), Some(id)) => Content::Firmware(id as FirmwareId),
             (Some(_), None) => Content::Unknown,
+        }
+    }
+
+    /// Contents that do not verify.
+    fn junk(&self, memory: &Memory, region: Region) -> Content {
+        if self.reductions.contents {
+            return Content::Junk;
+        }
+        let first = region.offset / SECTOR_SIZE as u32;
+        let sectors = first..first + region.size / SECTOR_SIZE as u32;
+        let mut exact = self.exact.borrow_mut();
+        exact.push(sectors.map(|index| memory.sector(index).clone()).collect());
+        Content::Exact(exact.len() as u32 - 1)
+    }
+
+    /// Puts what [`Content::Exact`] numbers into a partition.
+    pub(super) fn put_exact(&self, memory: &mut Memory, region: Region, id: u32) {
+        let first = region.offset / SECTOR_SIZE as u32;
+        let exact = self.exact.borrow();
+        for (index, sector) in (first..).zip(exact.get(id as usize).into_iter().flatten()) {
+            memory.replace(index, sector.clone());
         }
     }
 

@@ -8,6 +8,7 @@ pub mod aim;
 mod contents;
 mod cut;
 mod model;
+pub mod qemu;
 pub mod serial;
 pub mod virtual_board;
 

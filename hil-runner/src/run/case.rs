@@ -123,6 +123,7 @@ impl Outcome {
         let board = match self.kind {
             BoardKind::Model => "model",
             BoardKind::Virtual => "virtual",
+            BoardKind::Qemu => "qemu",
             BoardKind::Serial | BoardKind::SwitchedSerial => &self.board,
         };
         let at = match choices {

@@ -134,6 +134,8 @@ pub enum BoardKind {
     Model,
     /// The virtual board.
     Virtual,
+    /// Espressif's QEMU.
+    Qemu,
     /// A real board on a serial port.
     Serial,
     /// A real board on a serial port, with a switch for its power.
@@ -142,13 +144,15 @@ pub enum BoardKind {
 
 impl BoardKind {
     /// All of them, the quickest first.
-    pub const ALL: [Self; 4] = [Self::Model, Self::Virtual, Self::Serial, Self::SwitchedSerial];
+    pub const ALL: [Self; 5] =
+        [Self::Model, Self::Virtual, Self::Qemu, Self::Serial, Self::SwitchedSerial];
 
     /// Its name in plans.
     pub fn name(self) -> &'static str {
         match self {
             Self::Model => "model",
             Self::Virtual => "virtual",
+            Self::Qemu => "qemu",
             Self::Serial => "serial",
             Self::SwitchedSerial => "serial+power",
         }
@@ -157,9 +161,11 @@ impl BoardKind {
     /// Whether boards of the kind can do this.
     pub fn offers(self, capability: Capability) -> bool {
         let simulated = matches!(self, Self::Model | Self::Virtual);
-        let powered = simulated || self == Self::SwitchedSerial;
+        let powered = simulated || matches!(self, Self::Qemu | Self::SwitchedSerial);
         match capability {
-            Capability::Chip(chip) => !simulated || chip == ChipName::Esp32c3,
+            Capability::Chip(chip) => {
+                matches!(self, Self::Serial | Self::SwitchedSerial) || chip == ChipName::Esp32c3
+            }
             Capability::RollbackBootloader | Capability::ReadFlash => true,
             Capability::WriteFlash | Capability::BreakLink | Capability::CountOperations => true,
             Capability::AnyFirmware | Capability::Console | Capability::HostCommands => {
@@ -174,8 +180,10 @@ impl BoardKind {
             }
             Capability::Cut(CutKind::BrownOut | CutKind::DebugReset) => false,
             Capability::Reset(ResetKind::DebugReset) => false,
-            // A real board's cut falls where it falls; read-back says where that was.
-            Capability::CutInsideOperation | Capability::PowerCycle => powered,
+            // QEMU does an operation at once. A real board's cut falls where it falls; read-back says where
+            // that was.
+            Capability::CutInsideOperation => powered && self != Self::Qemu,
+            Capability::PowerCycle => powered,
         }
     }
 
@@ -189,6 +197,7 @@ impl BoardKind {
         match self {
             Self::Model => (Duration::from_micros(200), 500_000_000),
             Self::Virtual => (Duration::from_millis(150), 1_000_000),
+            Self::Qemu => (Duration::from_secs(1), 8_000),
             Self::Serial | Self::SwitchedSerial => (Duration::from_secs(3), 8_000),
         }
     }

@@ -22,7 +22,7 @@ const BACKLOG: usize = 4 << 20;
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The thread that reads. The port is closed when this is dropped, or when the [`Port`] is.
-pub(super) struct Console {
+pub(in crate::board) struct Console {
     feed: Arc<Feed>,
     writer: Writer,
 }
@@ -72,7 +72,7 @@ impl Feed {
 
 impl Console {
     /// Reads a port from now on.
-    pub(super) fn open(
+    pub(in crate::board) fn open(
         serial: &TTYPort,
         path: PathBuf,
         watcher: Box<dyn Watcher>,

@@ -190,7 +190,7 @@ pub trait Clock: Send + Sync {
 }
 
 /// Real time.
-pub(super) struct RealTime(pub(super) Instant);
+pub(in crate::board) struct RealTime(pub(in crate::board) Instant);
 
 impl Clock for RealTime {
     fn now(&self) -> Duration {

@@ -14,6 +14,8 @@ mod sectors;
 mod text;
 mod trigger;
 
+pub(super) use console::Console;
+pub(super) use control::RealTime;
 pub use control::{Clock, Control, Found, Watcher};
 pub use ports::PortSelector;
 pub use real::{RealBoard, RealConfig, RealControl};
@@ -21,10 +23,9 @@ pub use text::TextWatch;
 pub use trigger::CutTimes;
 
 use super::{
-    Board, Checkpoint, Contents, CutPlan, CutPoint, CutReport, Operation, Port, Recording, RigError,
+    Board, Checkpoint, Contents, CutPlan, CutReport, Operation, Port, Recording, RigError,
 };
 use crate::scenario::{BoardKind, Capability, ResetKind};
-use console::Console;
 use loader::Loader;
 use serialport::{ClearBuffer, SerialPort, TTYPort};
 use std::ops::Range;
@@ -180,17 +181,7 @@ impl<C: Control> Board for SerialBoard<C> {
     }
 
     fn plan_cut(&mut self, plan: Option<CutPlan>) -> Result<(), RigError> {
-        let plan = match plan {
-            Some(plan) => {
-                let text = match &plan.point {
-                    CutPoint::Text { text, .. } => Some(TextWatch::new(text)?),
-                    CutPoint::Operation { .. } => None,
-                };
-                Some((plan, text))
-            }
-            None => None,
-        };
-        self.control.plan_cut(plan)
+        self.control.plan_cut(TextWatch::of_plan(plan)?)
     }
 
     fn take_cut(&mut self) -> Option<CutReport> {
@@ -230,7 +221,7 @@ impl<C: Control> Board for SerialBoard<C> {
 }
 
 /// Opens a port for ourselves alone.
-fn open(path: &Path) -> Result<TTYPort, RigError> {
+pub(super) fn open(path: &Path) -> Result<TTYPort, RigError> {
     serialport::new(path.to_string_lossy(), CONSOLE_BAUD).open_native().map_err(|error| {
         let path = path.display();
         let (what, advice) = match error.kind() {

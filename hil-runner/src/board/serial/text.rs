@@ -1,6 +1,6 @@
 //! A text that is waited for on the console.
 
-use crate::board::RigError;
+use crate::board::{CutPlan, CutPoint, RigError};
 use crate::scenario::Text;
 use regex::Regex;
 
@@ -30,6 +30,18 @@ impl TextWatch {
             Text::Pattern(_) => None,
         };
         Ok(Self { pattern, plain, line: Vec::new() })
+    }
+
+    /// Adds to a plan its text, ready to be looked for.
+    pub(in crate::board) fn of_plan(
+        plan: Option<CutPlan>,
+    ) -> Result<Option<(CutPlan, Option<Self>)>, RigError> {
+        let Some(plan) = plan else { return Ok(None) };
+        let text = match &plan.point {
+            CutPoint::Text { text, .. } => Some(Self::new(text)?),
+            CutPoint::Operation { .. } => None,
+        };
+        Ok(Some((plan, text)))
     }
 
     /// Bytes with which the text may be found.

@@ -119,6 +119,7 @@ Examples:
   hil-runner state target/hil/replay/second-cut.json --to virtual   the chain of cuts of a failed run
   hil-runner state target/counterexamples/esp-idf-v5.5-H1.json --to virtual   one that sim found
   hil-runner state flash.bin --to bench-1                           flash as it was read from a device
+  hil-runner state flash.bin --to qemu --qemu FILE                  the same in Espressif's QEMU
 
 Exit status: 0 what boots is what was predicted, 1 it is something else, 2 an argument or a file is wrong,
 3 the bench failed.";
@@ -128,9 +129,11 @@ Exit status: 0 what boots is what was predicted, 1 it is something else, 2 an ar
 pub(super) struct StateArgs {
     /// A replay of `hil-runner run`, a replay of `sim`, or all of flash (.bin).
     pub(super) file: PathBuf,
-    /// `virtual`, or the name of a board in the inventory. Its flash is overwritten.
+    /// `virtual`, `qemu`, or the name of a board in the inventory. Its flash is overwritten.
     #[arg(long, value_name = "BOARD")]
     pub(super) to: String,
+    #[command(flatten)]
+    pub(super) qemu: QemuArgs,
     /// The inventory of the bench.
     #[arg(long, value_name = "FILE", default_value = "bench.toml")]
     pub(super) bench: PathBuf,
@@ -178,21 +181,23 @@ impl RunArgs {
 /// Which boards, and what becomes of the results.
 #[derive(Debug, Args)]
 pub(super) struct BoardArgs {
-    /// `model`, `virtual`, or the name of a board in the inventory; may be repeated. Each case runs on the
-    /// model, on a virtual board, and on one of the boards of the inventory that were named [default: all
-    /// of the inventory; without one, virtual].
+    /// `model`, `virtual`, `qemu`, or the name of a board in the inventory; may be repeated. Each case runs
+    /// on the model, on a virtual board, in QEMU, and on one of the boards of the inventory, as far as they
+    /// were named [default: all of the inventory; without one, virtual].
     #[arg(long, value_name = "NAME")]
     pub(super) board: Vec<String>,
+    #[command(flatten)]
+    pub(super) qemu: QemuArgs,
     /// The inventory of the bench.
     #[arg(long, value_name = "FILE", default_value = "bench.toml")]
     pub(super) bench: PathBuf,
-    /// How many models or virtual boards share the work [default: one for each processor].
+    /// How many models, virtual boards or QEMUs share the work [default: one for each processor].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(super) jobs: Option<u16>,
     /// How often a run is tried when the bench fails or a cut misses. A wrong boot is never tried again.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(super) attempts: u32,
-    /// A bootloader with rollback, for virtual and real boards.
+    /// A bootloader with rollback, for virtual boards, QEMU and real boards.
     #[arg(long, value_name = "FILE")]
     pub(super) rollback_bootloader: Option<PathBuf>,
     /// Folder for the journal, the reports and the replays.
@@ -201,10 +206,27 @@ pub(super) struct BoardArgs {
 }
 
 impl BoardArgs {
-    /// How many models or virtual boards share the work.
+    /// How many models, virtual boards or QEMUs share the work.
     pub(super) fn jobs(&self) -> usize {
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         self.jobs.map_or_else(processors, usize::from)
+    }
+}
+
+/// Which QEMU.
+#[derive(Debug, Args)]
+pub(super) struct QemuArgs {
+    /// Espressif's QEMU, for the board `qemu` [default: $CUTPOINT_QEMU, else qemu-system-riscv32]
+    #[arg(long = "qemu", value_name = "FILE")]
+    pub(super) given: Option<PathBuf>,
+}
+
+impl QemuArgs {
+    /// The program.
+    pub(super) fn program(&self) -> PathBuf {
+        let named = || std::env::var_os("CUTPOINT_QEMU").filter(|name| !name.is_empty());
+        let given = self.given.clone().or_else(|| named().map(PathBuf::from));
+        given.unwrap_or_else(|| "qemu-system-riscv32".into())
     }
 }
 

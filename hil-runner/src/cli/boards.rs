@@ -5,6 +5,7 @@ use super::bench::restore_power;
 use super::real::Real;
 use super::report;
 use hil_runner::bench::{Bench, StateDir, load};
+use hil_runner::board::qemu::{self, QemuBoard, QemuConfig};
 use hil_runner::board::virtual_board::{VirtualBoard, VirtualConfig};
 use hil_runner::board::{Board, ModelBoard, RigError};
 use hil_runner::run::{Pool, Seat};
@@ -66,10 +67,23 @@ pub(super) fn pools(args: &BoardArgs) -> io::Result<Option<Vec<Pool>>> {
                 });
                 pools.push(Pool { seats: seats.collect() });
             }
+            ("qemu", None) => {
+                let program = args.qemu.program();
+                if let Err(error) = qemu::check(&program) {
+                    eprintln!("error: {error}");
+                    return Ok(None);
+                }
+                let rollback = args.rollback_bootloader.is_some();
+                pools.push(made("qemu", args.jobs(), move |device| {
+                    Ok(Box::new(qemu_board(&program, &device.flash, rollback)?))
+                }));
+            }
             (other, None) => {
                 let more = bench.as_ref().map_or_else(Vec::new, every).join(", ");
                 let more = if more.is_empty() { String::new() } else { format!(", {more}") };
-                eprintln!("error: there is no board `{other}`: there are model, virtual{more}");
+                eprintln!(
+                    "error: there is no board `{other}`: there are model, virtual, qemu{more}"
+                );
                 return Ok(None);
             }
         }
@@ -96,6 +110,20 @@ pub(super) fn virtual_board(
     let name = "virtual".into();
     let config = VirtualConfig { name, part: kept(part), seed: 0, rollback_bootloader };
     VirtualBoard::virtual_board(config)
+}
+
+/// A board in that QEMU with a flash as large as that part, which can run a bootloader with rollback or not.
+pub(super) fn qemu_board(
+    program: &Path,
+    part: &Part,
+    rollback_bootloader: bool,
+) -> Result<QemuBoard, RigError> {
+    QemuBoard::qemu(QemuConfig {
+        name: "qemu".into(),
+        program: program.into(),
+        capacity: part.capacity,
+        rollback_bootloader,
+    })
 }
 
 /// A flash part that stays. Scenarios name few.

@@ -128,6 +128,7 @@ fn execute(what: What<'_>, board: &BoardArgs) -> io::Result<Option<u8>> {
         folder,
         replay,
         json,
+        qemu: board.qemu.given.as_deref(),
         outcomes: finished,
         lost: None,
     };
@@ -192,6 +193,8 @@ struct Keeper<'a> {
     /// The replay that the scenario came from.
     replay: Option<&'a Path>,
     json: bool,
+    /// The QEMU that was asked for.
+    qemu: Option<&'a Path>,
     outcomes: Vec<Outcome>,
     /// The journal cannot be written; said once.
     lost: Option<String>,
@@ -250,6 +253,9 @@ impl Keeper<'_> {
             && let Err(error) = self.keep_replay(&mut outcome)
         {
             progress.say(&format!("no replay: {error}"));
+        }
+        if let Some(program) = self.qemu.filter(|_| outcome.kind == BoardKind::Qemu) {
+            outcome.replay += &format!(" --qemu {}", program.display());
         }
         if let Err(error) = journal.append(&outcome)
             && self.lost.is_none()

@@ -4,7 +4,7 @@ use super::args::StateArgs;
 use super::real::Real;
 use super::{about, boards, print, report};
 use hil_runner::bench::{StateDir, load};
-use hil_runner::board::RigError;
+use hil_runner::board::{RigError, qemu};
 use hil_runner::run::{CrashState, Options, ReplayError, StateError};
 use hil_runner::scenario::Sources;
 use std::collections::BTreeSet;
@@ -49,6 +49,14 @@ pub(super) fn state(args: &StateArgs) -> io::Result<Option<u8>> {
         "virtual" => {
             state.boot(&mut boards::virtual_board(*state.part(), true).map_err(io::Error::other)?)
         }
+        "qemu" => {
+            let program = args.qemu.program();
+            if let Err(error) = qemu::check(&program) {
+                return wrong(&error.to_string());
+            }
+            boards::qemu_board(&program, state.part(), true)
+                .and_then(|mut board| state.boot(&mut board))
+        }
         name => {
             let bench = match load(&args.bench) {
                 Ok(bench) => bench,
@@ -59,7 +67,8 @@ pub(super) fn state(args: &StateArgs) -> io::Result<Option<u8>> {
             };
             let Some(entry) = bench.board(name) else {
                 let names = bench.boards.iter().map(|board| board.name.as_str());
-                let names = ["virtual"].into_iter().chain(names).collect::<Vec<_>>().join(", ");
+                let names =
+                    ["virtual", "qemu"].into_iter().chain(names).collect::<Vec<_>>().join(", ");
                 return wrong(&format!("there is no board `{name}`: there are {names}"));
             };
             match &entry.serial {

@@ -60,11 +60,11 @@ fn met(
 }
 
 /// Enough faults for every kind of finding, and few enough for a search without reductions.
-fn limits(remember: bool) -> Limits {
+fn limits(remember: bool, usage: Usage) -> Limits {
     Limits {
         profile: FaultProfile::none(1).with(FaultClass::Between).with(FaultClass::TornPrefix),
         cut_bootloader: true,
-        usage: Usage::Usual,
+        usage,
         max_states: u64::MAX,
         max_cuts: u32::MAX,
         remember,
@@ -77,12 +77,16 @@ fn without_reductions_the_same_states_are_met_and_the_same_are_bad() {
     let idf = EspIdf { extent: None };
     let mut bad = 0;
     for layout in [TWO_SLOTS, WITH_FACTORY] {
-        for (subject, rollback) in
-            [(&core as &dyn Subject, false), (&core, true), (&idf, false), (&idf, true)]
-        {
+        for (subject, rollback, usage) in [
+            (&core as &dyn Subject, false, Usage::Any),
+            (&core, true, Usage::Usual),
+            (&idf, false, Usage::Usual),
+            (&idf, true, Usage::Usual),
+        ] {
             let what = format!("{layout} {rollback} {}", subject.name());
-            let (fast, few) = met(layout, rollback, subject, &limits(true), Reductions::ALL);
-            let (slow, many) = met(layout, rollback, subject, &limits(false), Reductions::NONE);
+            let (fast, few) = met(layout, rollback, subject, &limits(true, usage), Reductions::ALL);
+            let (slow, many) =
+                met(layout, rollback, subject, &limits(false, usage), Reductions::NONE);
             assert!(many > 2 * few, "{what}: {many} states without reductions, {few} with them");
             let states = |met: &Met| met.situations.iter().copied().collect::<HashSet<_>>();
             let (fast_states, slow_states) = (states(&fast), states(&slow));

@@ -14,9 +14,11 @@ use crate::subject::Call;
 
 /// A device between two power cycles.
 #[derive(Clone, Debug)]
-struct Device {
-    memory: Memory,
-    spec: Spec,
+pub(crate) struct Device {
+    /// What flash holds.
+    pub(crate) memory: Memory,
+    /// What is expected of the next boot.
+    pub(crate) spec: Spec,
     secure_version: u32,
     bootloader_cut: bool,
     hit: Option<Hit>,
@@ -69,14 +71,7 @@ pub struct Trace {
 impl Trace {
     /// Runs `cycles` from the state of a new device.
     pub(super) fn run(world: &World<'_>, cycles: &[Cycle]) -> Result<Self, ReplayError> {
-        let initial = world.initial();
-        let mut device = Device {
-            memory: world.memory(&initial.flash),
-            spec: initial.spec,
-            secure_version: initial.secure_version,
-            bootloader_cut: initial.bootloader_cut,
-            hit: None,
-        };
+        let mut device = Device::new(world);
         let mut traces = Vec::new();
         for (index, cycle) in cycles.iter().enumerate() {
             let (trace, next) = device.run(world, index + 1, cycle)?;
@@ -93,7 +88,20 @@ impl Trace {
 }
 
 impl Device {
-    fn state(&self, world: &World<'_>) -> State {
+    /// As it leaves the factory.
+    pub(crate) fn new(world: &World<'_>) -> Self {
+        let initial = world.initial();
+        Self {
+            memory: world.memory(&initial.flash),
+            spec: initial.spec,
+            secure_version: initial.secure_version,
+            bootloader_cut: initial.bootloader_cut,
+            hit: None,
+        }
+    }
+
+    /// What stands for all devices that behave alike.
+    pub(crate) fn state(&self, world: &World<'_>) -> State {
         State {
             flash: Flash {
                 entries: world.entries(&self.memory),
@@ -106,7 +114,10 @@ impl Device {
     }
 
     /// Runs power cycle `number`, counted from 1.
-    fn run(
+    ///
+    /// # Errors
+    /// The cycle does not fit the device.
+    pub(crate) fn run(
         &self,
         world: &World<'_>,
         number: usize,
@@ -127,7 +138,6 @@ impl Device {
         match &cycle.cut {
             Some(cut) if cut.during == Writer::Bootloader => {
                 next.cut(world, number, cycle, &trace.boot.recorded, None, &mut trace.cut)?;
-                next.bootloader_cut = true;
             }
             _ => self.start(world, number, cycle, &mut trace, &mut next)?,
         }
@@ -211,13 +221,26 @@ impl Device {
             .tear
             .apply(&hit.before, &hit.operation)
             .map_err(|source| ReplayError::Tear { cycle: number, source })?;
-        let entries = [&hit.before, &memory, &hit.after].map(|memory| world.raw_entries(memory));
-        let torn_state = torn_state(&entries[0], &entries[1], &entries[2]);
-        let latest = Hit::new(world, call, hit, torn_state);
-        self.hit = Hit::explaining(self.hit, self.bootloader_cut, Some(latest));
-        self.memory = memory.clone();
+        self.tear(world, call, hit, memory.clone());
         *torn = Some(TornOperation { recorded: hit.clone(), memory });
         Ok(())
+    }
+
+    /// Power fails in `recorded`, an operation of `call` or of the bootloader, and leaves `memory`.
+    pub(crate) fn tear(
+        &mut self,
+        world: &World<'_>,
+        call: Option<Call>,
+        recorded: &Recorded,
+        memory: Memory,
+    ) {
+        let entries =
+            [&recorded.before, &memory, &recorded.after].map(|memory| world.raw_entries(memory));
+        let torn_state = torn_state(&entries[0], &entries[1], &entries[2]);
+        let latest = Hit::new(world, call, recorded, torn_state);
+        self.hit = Hit::explaining(self.hit, self.bootloader_cut, Some(latest));
+        self.bootloader_cut |= call.is_none();
+        self.memory = memory;
     }
 
     fn violation(

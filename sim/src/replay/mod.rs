@@ -10,6 +10,7 @@ mod story;
 
 pub use device::{DeviceSource, FirmwareSource, LayoutSource};
 pub use error::ReplayError;
+pub(crate) use execute::Device;
 pub use execute::{CycleTrace, TornOperation, Trace, Violation};
 pub use file::Replay;
 pub use story::Story;

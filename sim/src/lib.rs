@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod explore;
 pub mod firmware;
 pub mod flash;
+pub mod guarantee;
 pub mod input;
 pub mod layout;
 pub mod random;

@@ -20,6 +20,7 @@ Examples:
                                           your own images and partition table
   sim replay target/counterexamples/esp-idf-v5.5-H1.json
                                           what happens in a counterexample, step by step
+  sim guarantee --layout 2-slots          what one power cut comes to, step by step of an update
 
 Exit status: 0 every verdict is as expected, 1 one is not, 2 bad input, 130 interrupted.";
 
@@ -47,6 +48,10 @@ pub(super) enum Command {
         /// A file that an exploration wrote.
         file: PathBuf,
     },
+    /// Tells step by step of an update what one power cut there comes to, and how long it is vulnerable.
+    ///
+    /// Exit status: 0, or 2 for bad input. A broken invariant is a result like any other.
+    Guarantee(Box<super::guarantee::Guarantee>),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -148,18 +153,18 @@ impl Explore {
     }
 }
 
-fn layout(name: &str) -> Result<Layout, String> {
+pub(super) fn layout(name: &str) -> Result<Layout, String> {
     let stock = Layout::stock();
     let found = stock.iter().find(|layout| layout.name() == name).cloned();
     found.ok_or_else(|| expected(stock.iter().map(Layout::name)))
 }
 
-fn subject(name: &str) -> Result<&'static dyn Subject, String> {
+pub(super) fn subject(name: &str) -> Result<&'static dyn Subject, String> {
     let found = subjects().into_iter().find(|subject| subject.name() == name);
     found.ok_or_else(|| expected(subjects().into_iter().map(|subject| subject.name())))
 }
 
-fn part(name: &str) -> Result<Part, String> {
+pub(super) fn part(name: &str) -> Result<Part, String> {
     let found = Part::by_name(name).copied();
     found.ok_or_else(|| expected(Part::ALL.iter().map(|part| part.name)))
 }

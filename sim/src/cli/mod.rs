@@ -3,6 +3,7 @@
 mod args;
 mod expect;
 mod findings;
+mod guarantee;
 mod matrix;
 mod output;
 mod random;
@@ -37,6 +38,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Some(Command::Replay { file }) => replay(file),
+        Some(Command::Guarantee(args)) => guarantee::run(args),
         None => explore(&cli.explore),
     };
     result.map_or_else(

@@ -4,6 +4,7 @@
 //! meets. Here nothing is replaced: what a cycle leaves behind, the next one finds.
 
 use super::error::ReplayError;
+use super::shift;
 use crate::explore::{
     AppRun, BootRun, Broken, Cycle, Finding, Flash, Hit, Invariant, Request, Spec, State, What,
     World, Writer, recognise, torn_state,
@@ -217,8 +218,8 @@ impl Device {
                 count: recorded.len(),
             });
         };
-        let memory = cut
-            .tear
+        let tear = shift::on_device(world, &self.memory, hit, &cut.tear);
+        let memory = tear
             .apply(&hit.before, &hit.operation)
             .map_err(|source| ReplayError::Tear { cycle: number, source })?;
         self.tear(world, call, hit, memory.clone());

@@ -6,6 +6,7 @@ mod error;
 mod execute;
 mod file;
 mod minimise;
+mod shift;
 mod story;
 
 pub use device::{DeviceSource, FirmwareSource, LayoutSource};

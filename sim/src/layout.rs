@@ -1,8 +1,9 @@
 //! Partition layouts of the devices that are explored.
 
 use esp_idf_part::{Error as CsvError, PartitionTable as Csv};
-use ota_core::SliceFlash;
+use ota_core::partition::ENTRY_LEN;
 use ota_core::table::{AppLayout, PartitionTable};
+use ota_core::{Generation, SliceFlash};
 
 /// Where ESP-IDF puts the partition table unless told otherwise, in bytes.
 pub const TABLE_OFFSET: u32 = ota_core::table::DEFAULT_OFFSET;
@@ -11,6 +12,9 @@ pub const TABLE_OFFSET: u32 = ota_core::table::DEFAULT_OFFSET;
 #[derive(Clone, Debug)]
 pub struct Layout {
     name: String,
+    /// The table as it was given.
+    source: Vec<u8>,
+    /// The table as it stands on flash.
     table: Vec<u8>,
     apps: AppLayout,
     otadata: Vec<u8>,
@@ -55,6 +59,9 @@ const BOOT_APP0: [u8; 0x1004] = {
     }
     bytes
 };
+
+/// How an MD5 record begins (`ESP_PARTITION_MAGIC_MD5`).
+const MD5_MAGIC: [u8; 2] = [0xEB; 2];
 
 /// The stock layouts are for chips of 4 MB.
 const STOCK_CAPACITY: u32 = 0x40_0000;
@@ -123,7 +130,20 @@ impl Layout {
         let parsed = PartitionTable::load(&mut device, TABLE_OFFSET)
             .map_err(|error| LayoutError(error.to_string()))?;
         let apps = parsed.validate(&mut device).map_err(|error| LayoutError(error.to_string()))?;
-        Ok(Self { name: name.into(), table: table.to_vec(), apps, otadata: Vec::new() })
+        let (source, table) = (table.to_vec(), table.to_vec());
+        Ok(Self { name: name.into(), source, table, apps, otadata: Vec::new() })
+    }
+
+    /// The same partitions in a table that the bootloader of `generation` accepts. Before v3.1 a table
+    /// has no MD5 record, and a bootloader refuses one.
+    #[must_use]
+    pub fn for_bootloader(mut self, generation: Generation) -> Self {
+        if generation < Generation::V3_3 {
+            let is_md5 = |record: &&[u8]| record.starts_with(&MD5_MAGIC);
+            let records = self.source.chunks(ENTRY_LEN);
+            self.table = records.filter(|record| !is_md5(record)).flatten().copied().collect();
+        }
+        self
     }
 
     /// Name for reports.
@@ -134,6 +154,11 @@ impl Layout {
     /// The partition table as it stands on flash.
     pub fn table(&self) -> &[u8] {
         &self.table
+    }
+
+    /// The table as it was given.
+    pub(crate) fn source(&self) -> &[u8] {
+        &self.source
     }
 
     /// The partitions that updates deal with.

@@ -1,13 +1,13 @@
 //! Everything that an exploration or a replay needs, put together by name.
 
-use crate::bootloader::Bootloader;
+use crate::bootloader::{Bootloader, OptionError};
 use crate::explore::{World, WorldError};
 use crate::firmware::Firmware;
 use crate::flash::Part;
 use crate::layout::Layout;
 use crate::subject::{EspIdf, OtaCore, Subject, UpdateAgent};
-use ota_core::Extent;
 use ota_core::image::{ChipId, Requirements};
+use ota_core::{Extent, Generation};
 use std::sync::Arc;
 
 /// An application image that comes with the program.
@@ -49,8 +49,10 @@ pub fn subjects() -> [&'static dyn Subject; 5] {
 /// own world.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The partitions.
+    /// The partitions, in a table that the bootloader [accepts](Layout::for_bootloader).
     pub layout: Layout,
+    /// Release that the bootloader comes from.
+    pub generation: Generation,
     /// Whether the bootloader was built with rollback.
     pub rollback: bool,
     /// The images: the installed one, then the updates.
@@ -63,19 +65,41 @@ pub struct Setup {
     pub chip: ChipId,
 }
 
+/// Why there is no such device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// There is no such bootloader.
+    #[error(transparent)]
+    Bootloader(#[from] OptionError),
+    /// Images, layout and bootloader do not go together.
+    #[error(transparent)]
+    World(#[from] WorldError),
+}
+
 impl Setup {
-    /// The device.
+    /// The bootloader.
     ///
     /// # Errors
-    /// [`WorldError`] when the images and the layout do not go together.
-    pub fn world(&self) -> Result<World<'_>, WorldError> {
+    /// [`OptionError`] when its release does not have an option.
+    pub fn bootloader(&self) -> Result<Bootloader, OptionError> {
         let bootloader = Bootloader {
+            generation: self.generation,
             rollback: self.rollback,
             // The header knows 1 MiB as 0, 2 MiB as 1, and so on (`esp_image_flash_size_t`).
             spi_size: (self.part.capacity >> 20).max(1).ilog2() as u8,
             ..Bootloader::default()
         };
+        bootloader.check()?;
+        Ok(bootloader)
+    }
+
+    /// The device.
+    ///
+    /// # Errors
+    /// [`SetupError`] when the images, the layout and the bootloader do not go together.
+    pub fn world(&self) -> Result<World<'_>, SetupError> {
         let requirements = Requirements::for_chip(self.chip);
-        World::new(&self.layout, bootloader, requirements, &self.firmware, self.subject, self.part)
+        let (layout, bootloader) = (&self.layout, self.bootloader()?);
+        Ok(World::new(layout, bootloader, requirements, &self.firmware, self.subject, self.part)?)
     }
 }

@@ -1,5 +1,6 @@
 //! Uploads that go on after a cut: nothing is selected but what was sent, whatever a slot held before.
 
+use ota_core::Generation;
 use ota_core::image::{ChipId, Requirements};
 use ota_core::otadata::{self, SelectEntry, State};
 use ota_core::partition::{App, Region};
@@ -56,6 +57,7 @@ fn firmware() -> Vec<Firmware> {
 
 fn setup(subject: &'static dyn Subject, rollback: bool) -> Setup {
     Setup {
+        generation: Generation::V6_1,
         layout: Layout::from_csv("small", LAYOUT, CAPACITY).unwrap(),
         rollback,
         firmware: firmware().into(),

@@ -1,6 +1,6 @@
 //! What an image must fulfil.
 
-use super::{ChipId, DESCRIPTOR_LEN};
+use super::ChipId;
 use crate::generation::Generation;
 
 /// What [`verify`](super::verify()) demands of an image: the device it must run on and the rules
@@ -21,6 +21,8 @@ pub struct Requirements {
     /// Whether the greatest eFuse block revision does not count (eFuse
     /// `DISABLE_BLK_VERSION_MAJOR`).
     pub ignore_max_block_revision: bool,
+    /// Whether an image that says that it ends with its SHA-256 must do so.
+    pub verify_hash: bool,
     /// Least length of segment 0 in bytes.
     pub min_segment0: u32,
     /// Page size of the flash cache in bytes, a power of two. Chips with a configurable page size
@@ -45,16 +47,17 @@ impl Requirements {
     }
 
     /// The rules of the bootloader of a generation, with 64 KiB cache pages and without secure
-    /// boot. Revisions are unknown.
+    /// boot. Revisions are unknown. So is the chip that the image is for to bootloaders before v4.0; that
+    /// is left out here, since no update and no power cut changes it.
     pub fn bootloader(chip: ChipId, generation: Generation) -> Self {
-        let min_segment0 = if generation >= Generation::V6_2 { DESCRIPTOR_LEN as u32 } else { 0 };
         Self {
             chip,
             chip_revision: None,
             ignore_max_chip_revision: false,
             block_revision: None,
             ignore_max_block_revision: false,
-            min_segment0,
+            verify_hash: generation.verifies_hash(),
+            min_segment0: generation.least_segment0().unwrap_or(0),
             mmu_page_size: 0x1_0000,
             max_partition_size: 0x100_0000,
             secure_boot_v2: false,

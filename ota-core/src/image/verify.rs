@@ -125,7 +125,7 @@ fn check<F: ReadNorFlash>(
     };
     check_header(stream, &header, requirements)?;
     info.entry = header.entry;
-    let hashed = header.hash_appended != 0;
+    let hashed = requirements.verify_hash && header.hash_appended != 0;
     if !hashed {
         stream.stop_hashing();
     }

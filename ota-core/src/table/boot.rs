@@ -113,7 +113,7 @@ fn verify<F: ReadNorFlash>(
             if !fits(region, chip_size, generation) {
                 return Err(BootTableError::OutOfChip { index, offset, region, chip_size });
             }
-        } else if record.starts_with(&MD5_MAGIC) {
+        } else if record.starts_with(&MD5_MAGIC) && generation.knows_table_md5() {
             let Some(md5) = md5.take() else {
                 return Err(BootTableError::SecondMd5 { index, offset });
             };
@@ -121,7 +121,9 @@ fn verify<F: ReadNorFlash>(
             if !record.ends_with(&computed) {
                 return Err(BootTableError::Md5Mismatch { index, offset });
             }
-        } else if record.starts_with(&[0xFF; 4]) && (index != 0 || generation == Generation::V4_4) {
+        } else if record.starts_with(&[0xFF; 4])
+            && (index != 0 || !generation.refuses_empty_table())
+        {
             return Ok(index.saturating_sub(u8::from(md5.is_none())));
         } else {
             return Err(BootTableError::BadRecord { index, offset });
@@ -134,8 +136,7 @@ fn verify<F: ReadNorFlash>(
 }
 
 fn fits(region: Region, chip_size: u32, generation: Generation) -> bool {
-    if generation == Generation::V4_4 {
-        // One addition that wraps: a huge size passes.
+    if generation.partition_end_wraps() {
         region.offset <= chip_size && region.offset.wrapping_add(region.size) <= chip_size
     } else {
         chip_size.checked_sub(region.offset).is_some_and(|room| region.size <= room)
@@ -172,7 +173,8 @@ pub enum BootTableError<E> {
         /// Its flash offset.
         offset: u32,
     },
-    /// A record is neither entry, MD5 record nor terminator, or the terminator comes first.
+    /// A record is neither entry, MD5 record (which bootloaders before v3.1 do not know) nor
+    /// terminator, or the terminator comes first.
     BadRecord {
         /// Number of the record, from 0.
         index: u8,

@@ -331,6 +331,15 @@ fn old_bootloaders_check_less() {
     let wraps = [slot(0, 0x3F_0000, 0xFFFF_FFF0)];
     assert!(boot(&file(&wraps), Generation::V6_1).is_err());
     assert_eq!(boot(&file(&wraps), Generation::V4_4).unwrap().slot(0).size, 0xFFFF_FFF0);
+    assert!(boot(&file(&wraps), Generation::V5_5).is_ok());
+    assert_eq!(boot(&[], Generation::V5_1).unwrap().app_count(), 0);
+    assert_eq!(boot(&[], Generation::V5_5), Err(blank));
+    let md5 = BootTableError::BadRecord { index: 1, offset: 0x8020 };
+    let table = file(&[slot(0, 0x1_0000, MIB)]);
+    assert_eq!(boot(&table, Generation::V3_0), Err(md5));
+    assert!(boot(&table, Generation::V3_3).is_ok());
+    assert!(boot(&slot(0, 0x1_0000, MIB).emit(), Generation::V2_1).is_ok());
+
     let beyond = [slot(0, 4 * MIB + 1, 0xFFFF_FFF0)];
     assert!(boot(&file(&beyond), Generation::V4_4).is_err());
 }
@@ -363,7 +372,7 @@ proptest! {
     ) {
         let mut table = records.concat();
         table.truncate(table.len().saturating_sub(cut));
-        for generation in [Generation::V4_4, Generation::V6_1, Generation::V6_2] {
+        for generation in Generation::ALL {
             let _ = BootTable::load(&mut SliceFlash(&table), offset, chip_size, generation);
         }
         let _ = PartitionTable::load(&mut SliceFlash(&table), offset);

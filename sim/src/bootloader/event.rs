@@ -39,7 +39,7 @@ impl fmt::Display for Choice {
 }
 
 /// Why the bootloader resets instead of starting an application. It then does the same again, for
-/// ever.
+/// ever; up to v3.0 it stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NoBoot {
     /// The partition table is not one that the bootloader accepts.
@@ -48,9 +48,11 @@ pub enum NoBoot {
     OtadataTooSmall,
     /// otadata cannot be read.
     OtadataUnreadable,
-    /// A select entry is valid, but there is no slot that it could select. Only with anti-rollback,
-    /// where nothing guards the division by the number of slots.
+    /// A select entry is valid, but there is no slot that it could select. Only with anti-rollback and
+    /// before v3.1, where nothing guards the division by the number of slots.
     NoSlots,
+    /// The first select entries of the device cannot be written. Only v2.1 minds.
+    OtadataNotWritten,
     /// The test pin is held, and there is no test application.
     NoTestApp,
     /// The test pin is held, and the test application does not load.
@@ -66,6 +68,7 @@ impl fmt::Display for NoBoot {
             Self::OtadataTooSmall => "otadata is smaller than 0x2000 bytes",
             Self::OtadataUnreadable => "otadata cannot be read",
             Self::NoSlots => "a valid select entry, but no slot it could select",
+            Self::OtadataNotWritten => "otadata cannot be written",
             Self::NoTestApp => "the test pin is held, but there is no test application",
             Self::TestAppRejected => "the test pin is held, but the test application does not load",
             Self::NothingLoads => "no application loads",
@@ -117,7 +120,8 @@ pub enum Rewrite {
     Abort,
     /// NEW becomes PENDING_VERIFY: the image gets its only trial.
     Trial,
-    /// A first entry for a device without factory application and without otadata contents.
+    /// A first entry for a device without factory application and without otadata contents; v2.1 writes
+    /// two.
     Initial,
 }
 

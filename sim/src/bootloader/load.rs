@@ -21,6 +21,9 @@ where
     /// Loads `start`, or what comes after it in the order of fallback: down to slot 0, factory, up
     /// from `start` to the last slot, test. Neither history nor the states in otadata play a part.
     pub(super) fn load(&mut self, start: Choice) -> Step<Started, F::Error> {
+        if !self.config.falls_back() {
+            return self.try_app(start).ok_or(NoBoot::NothingLoads.into());
+        }
         let start = match start {
             Choice::Test => {
                 return self.try_app(Choice::Test).ok_or(NoBoot::TestAppRejected.into());
@@ -52,7 +55,8 @@ where
             self.event(Event::Empty(choice));
             return None;
         };
-        if self.config.anti_rollback.is_some() && !self.is_new_enough(choice) {
+        let exempt = choice == Choice::Test && !self.config.anti_rollback_covers_test();
+        if self.config.anti_rollback.is_some() && !exempt && !self.is_new_enough(choice) {
             return None;
         }
         let image = self.images.check(self.flash, region);

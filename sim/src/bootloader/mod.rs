@@ -5,14 +5,16 @@
 //! image that does not load, the factory-reset and test pins, and the flash operations of all that,
 //! in the order in which the real bootloader does them, so that each can be cut. It leaves out flash
 //! encryption, secure boot, and the options that skip image verification
-//! (`CONFIG_BOOTLOADER_SKIP_VALIDATE_*`).
+//! (`CONFIG_BOOTLOADER_SKIP_VALIDATE_*`). The bootloaders of eight releases are modelled, from v2.1 on;
+//! what one does differently from another has a name in `generations.rs`.
 //!
-//! Source: ESP-IDF `bootloader_start.c`, `bootloader_utility.c`, `bootloader_common.c`. The tests
-//! replay recorded decisions of real bootloaders.
+//! Source: ESP-IDF `bootloader_start.c`, `bootloader_utility.c`, `bootloader_common.c` at the tags of
+//! these releases. The tests replay recorded decisions of real bootloaders of v4.4 and v6.1.
 
 mod anti_rollback;
 mod event;
 mod factory_reset;
+mod generations;
 mod image_check;
 mod load;
 mod power_loss;
@@ -24,6 +26,7 @@ mod tests;
 pub use anti_rollback::AntiRollback;
 pub use event::{Choice, Event, NoBoot, Rewrite, Why};
 pub use factory_reset::FactoryReset;
+pub use generations::OptionError;
 pub use image_check::{FullCheck, ImageCheck};
 pub use power_loss::PowerLoss;
 pub use run::{Boot, Started};

@@ -1,7 +1,8 @@
 //! Boot selection: which application otadata asks for, and the rewrites of select entries that come
 //! with the choice.
 //!
-//! Source: ESP-IDF `bootloader_utility.c` (`bootloader_utility_get_selected_boot_partition`).
+//! Source: ESP-IDF `bootloader_utility.c` (`bootloader_utility_get_selected_boot_partition`); before v3.1
+//! `bootloader_start.c`.
 
 use super::event::{Choice, Event, NoBoot, Rewrite, Why};
 use super::image_check::ImageCheck;
@@ -25,11 +26,17 @@ where
 
     fn choose(&mut self) -> Step<(Choice, Why), F::Error> {
         if self.table.otadata.offset == 0 {
-            return Ok((Choice::Factory, Why::NoOtadata));
+            // Where there is fallback, it comes to the test application by itself.
+            let test = !self.config.falls_back() && self.table.factory.offset == 0;
+            let choice = if test { Choice::Test } else { Choice::Factory };
+            return Ok((choice, Why::NoOtadata));
         }
         let mut entries = self.read_entries()?;
         self.event(Event::Entries(entries));
         self.initial_contents = false;
+        if !self.config.knows_states() {
+            return self.choose_without_states(&entries);
+        }
         if self.config.rollback {
             self.abort_unconfirmed(&mut entries)?;
         }
@@ -62,6 +69,30 @@ where
             self.raise_secure_version(choice);
         }
         Ok((choice, Why::Active { sector: active as u8 }))
+    }
+
+    /// The choice where entries have no state, and the number of slots is not looked at first.
+    fn choose_without_states(
+        &mut self,
+        entries: &[SelectEntry; 2],
+    ) -> Step<(Choice, Why), F::Error> {
+        let stateless = entries.map(|entry| SelectEntry { state: State::UNDEFINED, ..entry });
+        if stateless.iter().all(SelectEntry::is_invalid) {
+            if self.table.factory.offset != 0 {
+                return Ok((Choice::Factory, Why::BothInvalid));
+            }
+            if self.config.writes_both_entries_first() {
+                self.write_both_entries(entries)?;
+            }
+            return Ok((Choice::Slot(0), Why::BothInvalid));
+        }
+        match otadata::active(&stateless) {
+            Some(active) => {
+                let choice = self.slot_of(&stateless[active])?;
+                Ok((choice, Why::Active { sector: active as u8 }))
+            }
+            None => Ok((Choice::Factory, Why::NoneActive)),
+        }
     }
 
     fn read_entries(&mut self) -> Step<[SelectEntry; 2], F::Error> {
@@ -113,6 +144,31 @@ where
     pub(super) fn write_initial_entry(&mut self, slot: u32) -> Step<(), F::Error> {
         let entry = SelectEntry::new(slot + 1, State::VALID);
         self.write_entry(0, &entry, Rewrite::Initial)
+    }
+
+    /// The first entries of a device that has none, as v2.1 writes them: it erases both sectors before it
+    /// programs one, keeps the label, and stops at an error.
+    fn write_both_entries(&mut self, entries: &[SelectEntry; 2]) -> Step<(), F::Error> {
+        let with_seq =
+            |entry: &SelectEntry, seq| SelectEntry { seq, crc: otadata::seq_crc(seq), ..*entry };
+        let entries = [with_seq(&entries[0], 1), with_seq(&entries[1], 0)];
+        for (sector, entry) in (0..).zip(entries) {
+            self.event(Event::Write { sector, entry, rewrite: Rewrite::Initial });
+        }
+        let mut failed = false;
+        for sector in 0..2 {
+            let start = self.entry_offset(sector) / SECTOR_SIZE * SECTOR_SIZE;
+            let erased = self.flash.erase(start, start.wrapping_add(SECTOR_SIZE));
+            failed |= self.unless_power_lost(erased)?.is_none();
+        }
+        if failed {
+            return Err(NoBoot::OtadataNotWritten.into());
+        }
+        for (sector, entry) in entries.iter().enumerate() {
+            let written = self.flash.write(self.entry_offset(sector), &entry.emit());
+            failed |= self.unless_power_lost(written)?.is_none();
+        }
+        if failed { Err(NoBoot::OtadataNotWritten.into()) } else { Ok(()) }
     }
 
     fn entry_offset(&self, sector: usize) -> u32 {

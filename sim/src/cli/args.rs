@@ -1,6 +1,8 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ota_core::Generation;
+use sim::bootloader::Bootloader;
 use sim::explore::Usage;
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
@@ -15,6 +17,7 @@ Examples:
   sim                                     all layouts, bootloaders and subjects
   sim --layout 2-slots --rollback on      one layout, with a rollback bootloader
   sim --subject esp-idf-v5.5              only the update code of ESP-IDF
+  sim --bootloader v3.3 --layout 2-slots  under the bootloader of another release
   sim --faults F0,F1                      cuts between operations, and programs cut short
   sim --image app.bin --update app2.bin --partitions partitions.csv
                                           your own images and partition table
@@ -62,7 +65,14 @@ pub(super) struct Explore {
     /// Partition table to explore instead, CSV or binary
     #[arg(long, value_name = "FILE", conflicts_with = "layout", help_heading = "Device")]
     pub(super) partitions: Option<PathBuf>,
-    /// Whether the bootloader supports rollback
+    /// All update code under the bootloaders of all releases; takes minutes
+    #[arg(long, conflicts_with_all = ["subject", "bootloader"], help_heading = "Device")]
+    pub(super) all: bool,
+    /// Release of ESP-IDF that the bootloader comes from, may be repeated
+    #[arg(long, value_name = "NAME", value_parser = bootloader, default_value = "v6.1")]
+    #[arg(help_heading = "Device")]
+    pub(super) bootloader: Vec<Generation>,
+    /// Whether the bootloader supports rollback; both means without, and with it where the release has it
     #[arg(long, value_enum, default_value = "both", help_heading = "Device")]
     pub(super) rollback: Rollback,
     /// Flash part, which determines the capacity
@@ -78,7 +88,7 @@ pub(super) struct Explore {
     /// Directory with the firmware images of `just fw`, to explore unless --image names others
     #[arg(long, value_name = "DIR", help_heading = "Device")]
     pub(super) family: Option<PathBuf>,
-    /// Update code to explore, may be repeated [default: all]
+    /// Update code to explore, may be repeated [default: what this project ships, and esp-idf-v5.5]
     #[arg(long, value_name = "NAME", value_parser = subject, help_heading = "Device")]
     pub(super) subject: Vec<&'static dyn Subject>,
     /// Faults of a power cut: F0 between operations, F1 programs cut short, F2 any bit of a program,
@@ -137,11 +147,12 @@ pub(super) enum Rollback {
 }
 
 impl Rollback {
-    pub(super) fn values(self) -> &'static [bool] {
+    /// The bootloaders of a release that are meant.
+    pub(super) fn values(self, generation: Generation) -> &'static [bool] {
         match self {
             Self::On => &[true],
-            Self::Off => &[false],
-            Self::Both => &[false, true],
+            Self::Both if Bootloader::has_rollback(generation) => &[false, true],
+            Self::Off | Self::Both => &[false],
         }
     }
 }
@@ -162,6 +173,11 @@ pub(super) fn layout(name: &str) -> Result<Layout, String> {
 pub(super) fn subject(name: &str) -> Result<&'static dyn Subject, String> {
     let found = subjects().into_iter().find(|subject| subject.name() == name);
     found.ok_or_else(|| expected(subjects().into_iter().map(|subject| subject.name())))
+}
+
+fn bootloader(name: &str) -> Result<Generation, String> {
+    let found = Generation::by_name(name);
+    found.ok_or_else(|| expected(Generation::ALL.iter().map(|generation| generation.name())))
 }
 
 pub(super) fn part(name: &str) -> Result<Part, String> {

@@ -1,6 +1,7 @@
 //! The explorations that a command line asks for.
 
-use super::args::Explore;
+use super::args::{Explore, Rollback};
+use ota_core::Generation;
 use ota_core::image::{ChipId, Requirements};
 use sim::firmware::Firmware;
 use sim::flash::fault::{FaultClass, FaultProfile};
@@ -34,23 +35,21 @@ impl Matrix {
             None if args.layout.is_empty() => Layout::stock(),
             None => args.layout.clone(),
         };
-        let chosen: Vec<&'static dyn Subject> =
-            if args.subject.is_empty() { subjects().into() } else { args.subject.clone() };
+        let chosen = combinations(args);
         let mut setups = Vec::new();
         for layout in &layouts {
-            for &rollback in args.rollback.values() {
-                for &subject in &chosen {
-                    let setup = Setup {
-                        layout: layout.clone(),
-                        rollback,
-                        firmware: firmware.clone(),
-                        subject,
-                        part: args.flash_part,
-                        chip,
-                    };
-                    setup.world()?;
-                    setups.push(setup);
-                }
+            for &(generation, rollback, subject) in &chosen {
+                let setup = Setup {
+                    layout: layout.clone().for_bootloader(generation),
+                    generation,
+                    rollback,
+                    firmware: firmware.clone(),
+                    subject,
+                    part: args.flash_part,
+                    chip,
+                };
+                setup.world()?;
+                setups.push(setup);
             }
         }
         let all_layouts = args.partitions.is_none() && args.layout.is_empty();
@@ -60,10 +59,34 @@ impl Matrix {
         let stock = all_layouts
             && all_faults
             && args.image.is_none()
-            && args.rollback.values().len() == 2
-            && chosen.iter().any(|subject| subject.name() == "esp-idf-v5.5");
+            && args.bootloader == [Generation::V6_1]
+            && args.rollback == Rollback::Both
+            && chosen.iter().any(|(.., subject)| subject.name() == "esp-idf-v5.5");
         Ok(Self { setups, sources, stock })
     }
+}
+
+/// The update code of a quick look: all that this project ships, and what most devices run.
+const QUICK: [&str; 5] =
+    ["ota-core", "ota-core-bulk", "update-agent", "esp-idf-v5.5", "esp-idf-v5.5-sequential"];
+
+/// The bootloaders, without rollback or with it, and the update code that a command line asks for, each
+/// combination once. With `--all` they are all that there are.
+fn combinations(args: &Explore) -> Vec<(Generation, bool, &'static dyn Subject)> {
+    let generations = if args.all { &Generation::ALL[..] } else { &args.bootloader };
+    let mut chosen: Vec<_> = subjects().into();
+    if !args.all {
+        let named = args.subject.iter().map(|subject| subject.name());
+        let wanted: Vec<_> = if args.subject.is_empty() { QUICK.into() } else { named.collect() };
+        chosen.retain(|subject| wanted.contains(&subject.name()));
+    }
+    let mut combinations = Vec::new();
+    for &generation in generations {
+        for &rollback in args.rollback.values(generation) {
+            combinations.extend(chosen.iter().map(|&subject| (generation, rollback, subject)));
+        }
+    }
+    combinations
 }
 
 /// Images of `just fw` that differ in what runs; three, so that an update can be followed by another one

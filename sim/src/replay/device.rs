@@ -6,11 +6,15 @@ use crate::flash::Part;
 use crate::input::{self, InputError};
 use crate::layout::Layout;
 use crate::setup::{FIXTURES, Setup, subjects};
+use ota_core::Generation;
 use ota_core::image::{ChipId, Requirements};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The bootloader of a device that names none.
+const DEFAULT: Generation = Generation::V6_1;
 
 /// Where the partition table comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,9 @@ pub struct DeviceSource {
     pub subject: String,
     /// The partitions.
     pub layout: LayoutSource,
+    /// Release that the bootloader comes from, by name; v6.1 if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootloader: Option<String>,
     /// Whether the bootloader was built with rollback.
     pub rollback: bool,
     /// The flash part, by name.
@@ -65,6 +72,7 @@ impl DeviceSource {
         Self {
             subject: setup.subject.name().into(),
             layout: LayoutSource::of(&setup.layout),
+            bootloader: (setup.generation != DEFAULT).then(|| setup.generation.to_string()),
             rollback: setup.rollback,
             flash_part: setup.part.name.into(),
             firmware: firmware.to_vec(),
@@ -83,13 +91,20 @@ impl DeviceSource {
         let subject = subject.ok_or_else(|| {
             unknown("subject", &self.subject, subjects().into_iter().map(|it| it.name()))
         })?;
+        let generation = match &self.bootloader {
+            None => DEFAULT,
+            Some(name) => Generation::by_name(name).ok_or_else(|| {
+                unknown("bootloader", name, Generation::ALL.iter().map(|it| it.name()))
+            })?,
+        };
         let mut firmware = Vec::new();
         let mut chip = None;
         for source in &self.firmware {
             firmware.push(source.load(&mut chip)?);
         }
         Ok(Setup {
-            layout: self.layout.load(part.capacity)?,
+            layout: self.layout.load(part.capacity)?.for_bootloader(generation),
+            generation,
             rollback: self.rollback,
             firmware: Arc::from(firmware),
             subject,
@@ -103,11 +118,11 @@ impl LayoutSource {
     /// How to come by `layout` again.
     fn of(layout: &Layout) -> Self {
         let stock = Layout::stock();
-        let same = |it: &&Layout| it.name() == layout.name() && it.table() == layout.table();
+        let same = |it: &&Layout| it.name() == layout.name() && it.source() == layout.source();
         if let Some(stock) = stock.iter().find(same) {
             return Self::Stock(stock.name().into());
         }
-        let table = layout.table();
+        let table = layout.source();
         let used = table.iter().rposition(|&byte| byte != 0xFF).map_or(0, |last| last + 1);
         Self::Table { name: layout.name().into(), hex: hex(&table[..used]) }
     }

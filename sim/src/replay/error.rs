@@ -1,9 +1,10 @@
 //! Why a replay file cannot be run.
 
-use crate::explore::{Finding, WorldError};
+use crate::explore::Finding;
 use crate::flash::fault::TearMismatch;
 use crate::input::InputError;
 use crate::layout::LayoutError;
+use crate::setup::SetupError;
 
 /// Why a replay file cannot be run, or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,9 +30,9 @@ pub enum ReplayError {
     /// The inline partition table is not valid.
     #[error("the partition table in the replay file: {0}")]
     Layout(#[from] LayoutError),
-    /// The images and the layout do not go together.
+    /// The images, the layout and the bootloader do not go together.
     #[error(transparent)]
-    World(#[from] WorldError),
+    Setup(#[from] SetupError),
     /// A cycle offers an image that is not listed.
     #[error("cycle {cycle} takes update {firmware}, but the images are numbered 0 to {last}")]
     NoFirmware {

@@ -3,7 +3,6 @@
 use super::bootloader::{RealBootloader, Rules};
 use super::image::{DROM, IROM, WINDOW};
 use super::state::{FlashState, PART};
-use ota_core::Generation;
 use ota_core::image::{self, ChipId, ImageInfo, Requirements};
 use ota_core::partition::Region;
 use ota_core::table::BootTable;
@@ -106,8 +105,9 @@ pub(super) fn in_model(
     let mut images = Images { check: FullCheck { requirements: requirements(rules) }, refused };
     let mut story = String::new();
     let model = bootloader.model();
-    let chip_size = rules.sizes.chip_size(state.spi_size);
-    let outcome = match BootTable::load(&mut chip, model.table_offset, chip_size, rules.table) {
+    let generation = rules.generation;
+    let chip_size = generation.chip_size(state.spi_size);
+    let outcome = match BootTable::load(&mut chip, model.table_offset, chip_size, generation) {
         Ok(table) => model
             .run_with_table(&table, &mut chip, &mut images, BootInput::default(), |event| {
                 story += &format!("{event}\n");
@@ -167,8 +167,8 @@ fn requirements(rules: Rules) -> Requirements {
     let number = |(major, minor): (u8, u8)| u16::from(major) * 100 + u16::from(minor);
     Requirements {
         chip_revision: rules.chip_revision.then_some(number(revision)),
-        block_revision: rules.block_revision.then_some(number(block_version)),
-        ..Requirements::bootloader(ChipId::ESP32C3, Generation::V6_1)
+        block_revision: rules.generation.checks_block_revision().then_some(number(block_version)),
+        ..Requirements::bootloader(ChipId::ESP32C3, rules.generation)
     }
 }
 

@@ -21,17 +21,13 @@ pub struct RealBootloader {
     rollback: bool,
 }
 
-/// The rules of a release, in terms of those that the model knows.
+/// The rules of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rules {
-    /// Whose rules for partition tables.
-    pub(super) table: Generation,
-    /// Which flash sizes in its header it knows.
-    pub(super) sizes: Generation,
-    /// Whether it looks at the chip revisions that an image is for.
+    /// The generation that it is of.
+    pub(super) generation: Generation,
+    /// Whether it looks at the chip revisions that an image is for, as later releases of its series do.
     pub(super) chip_revision: bool,
-    /// Whether it looks at the eFuse block revisions that an image is for.
-    pub(super) block_revision: bool,
 }
 
 impl RealBootloader {
@@ -70,9 +66,10 @@ impl RealBootloader {
         bytes
     }
 
-    /// Its model. What depends on the release is in the partition table and the images that it gets.
+    /// Its model.
     pub(super) fn model(&self) -> Bootloader {
-        Bootloader { rollback: self.rollback, ..Bootloader::default() }
+        let generation = self.rules.generation;
+        Bootloader { generation, rollback: self.rollback, ..Bootloader::default() }
     }
 }
 

@@ -74,24 +74,15 @@ impl Release {
         Some(Source { version, sha256 })
     }
 
-    /// The rules that its bootloader follows. Which release between two of these changed a rule is
-    /// not known.
+    /// The rules that its bootloader follows.
     pub(super) fn rules(self) -> Rules {
-        let (old, new) = (Generation::V4_4, Generation::V6_1);
-        match self {
-            Self::V4_4Dev => {
-                Rules { table: old, sizes: old, chip_revision: false, block_revision: false }
-            }
-            Self::V4_4 | Self::V5_1Beta | Self::V5_1 => {
-                Rules { table: old, sizes: old, chip_revision: true, block_revision: false }
-            }
-            Self::V5_5 => {
-                Rules { table: old, sizes: new, chip_revision: true, block_revision: true }
-            }
-            Self::V6_1 => {
-                Rules { table: new, sizes: new, chip_revision: true, block_revision: true }
-            }
-        }
+        let generation = match self {
+            Self::V4_4Dev | Self::V4_4 => Generation::V4_4,
+            Self::V5_1Beta | Self::V5_1 => Generation::V5_1,
+            Self::V5_5 => Generation::V5_5,
+            Self::V6_1 => Generation::V6_1,
+        };
+        Rules { generation, chip_revision: self != Self::V4_4Dev }
     }
 
     /// Gets the bootloader. Cargo downloads the crate that carries it, unless it has done so before;

@@ -2,6 +2,7 @@
 
 mod anti_rollback;
 mod device;
+mod generations;
 mod pins;
 mod power_cuts;
 mod selection;

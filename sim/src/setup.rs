@@ -5,7 +5,7 @@ use crate::explore::{World, WorldError};
 use crate::firmware::Firmware;
 use crate::flash::Part;
 use crate::layout::Layout;
-use crate::subject::{EspIdf, OtaCore, Subject, UpdateAgent};
+use crate::subject::{EspHal, EspIdf, OtaCore, Release, Ruuvi, Subject, UpdateAgent};
 use ota_core::image::{ChipId, Requirements};
 use ota_core::{Extent, Generation};
 use std::sync::Arc;
@@ -35,13 +35,26 @@ impl Fixture {
 }
 
 /// The update code that comes with the program.
-pub fn subjects() -> [&'static dyn Subject; 5] {
+pub fn subjects() -> [&'static dyn Subject; 14] {
+    const fn idf(release: Release, extent: Option<Extent>) -> EspIdf {
+        EspIdf { release, extent }
+    }
+    const SEQUENTIAL: Option<Extent> = Some(Extent::Sequential);
     [
-        &OtaCore { extent: Some(Extent::Sequential) },
+        &OtaCore { extent: SEQUENTIAL },
         &OtaCore { extent: None },
         &UpdateAgent,
-        &EspIdf { extent: None },
-        &EspIdf { extent: Some(Extent::Sequential) },
+        &const { idf(Release::V5_5, None) },
+        &const { idf(Release::V5_5, SEQUENTIAL) },
+        &const { idf(Release::V5_4, None) },
+        &const { idf(Release::V5_4, SEQUENTIAL) },
+        &const { idf(Release::V6_1, None) },
+        &const { idf(Release::V6_1, SEQUENTIAL) },
+        &EspHal::Example,
+        &EspHal::WithoutReset,
+        &EspHal::LastSlot,
+        &Ruuvi { fixed: false },
+        &Ruuvi { fixed: true },
     ]
 }
 

@@ -8,7 +8,7 @@ use sim::firmware::Firmware;
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::layout::Layout;
-use sim::subject::{EspIdf, OtaCore, Subject};
+use sim::subject::{EspIdf, OtaCore, Release, Subject};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -99,7 +99,7 @@ fn with_rollback_only_the_bootloaders_own_rewrites_break_anything() {
 
 #[test]
 fn every_known_hazard_of_esp_idf_is_found_with_at_most_two_cuts() {
-    let bulk = EspIdf { extent: None };
+    let bulk = EspIdf { release: Release::V5_5, extent: None };
     let mut found = BTreeSet::new();
     for layout in ["factory-2-slots", "3-slots"] {
         let report = run(layout, true, &bulk, &limits(false));

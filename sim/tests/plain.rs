@@ -12,7 +12,7 @@ use sim::firmware::Firmware;
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::layout::Layout;
-use sim::subject::{EspIdf, OtaCore, Subject};
+use sim::subject::{EspIdf, OtaCore, Release, Subject};
 use sim::synthetic::{ImageBuilder, MIN_SIZE};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -26,7 +26,7 @@ const LAYOUTS: [&str; 2] = [
 ];
 const CAPACITY: u32 = 256 * 1024;
 const CORE: OtaCore = OtaCore { extent: Some(Extent::Sequential) };
-const ESP_IDF: EspIdf = EspIdf { extent: None };
+const ESP_IDF: EspIdf = EspIdf { release: Release::V5_5, extent: None };
 
 fn with_world<T>(
     layout: &str,

@@ -1,6 +1,7 @@
 //! What a run is expected to find.
 
 use sim::explore::{Finding, Hazard, Report, Writer};
+use sim::subject::Subject;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -40,11 +41,11 @@ impl Verdict {
         }
     }
 
-    /// Whether it is what `subject` is expected to get. Only ESP-IDF's update code may break invariants.
-    pub(super) fn expected(&self, subject: &str) -> bool {
+    /// Whether it is what `subject` is expected to get. Only update code of others may break invariants.
+    pub(super) fn expected(&self, subject: &dyn Subject) -> bool {
         match self {
             Self::Safe | Self::SafeButBootloader(_) => true,
-            Self::Unsafe(_) => subject.starts_with("esp-idf"),
+            Self::Unsafe(_) => subject.is_suspect(),
             Self::Incomplete => false,
         }
     }
@@ -80,15 +81,17 @@ pub(super) fn missing(findings: &[Finding]) -> Vec<Hazard> {
 mod tests {
     use super::*;
     use sim::explore::Invariant;
+    use sim::subject::{EspIdf, OtaCore};
 
     #[test]
-    fn only_esp_idf_may_be_unsafe_and_nothing_may_be_incomplete() {
+    fn only_others_may_be_unsafe_and_nothing_may_be_incomplete() {
+        let (own, other) = (OtaCore::default(), EspIdf::default());
         let labels: BTreeSet<_> = ["H14", "H2"].map(String::from).into();
         let verdict = Verdict::Unsafe(labels.clone());
         assert_eq!(verdict.to_string(), "UNSAFE: H2 H14");
-        assert!(verdict.expected("esp-idf-v5.5") && !verdict.expected("ota-core"));
-        assert!(Verdict::SafeButBootloader(labels).expected("ota-core"));
-        assert!(!Verdict::Incomplete.expected("esp-idf-v5.5"));
+        assert!(verdict.expected(&other) && !verdict.expected(&own));
+        assert!(Verdict::SafeButBootloader(labels).expected(&own));
+        assert!(!Verdict::Incomplete.expected(&other));
     }
 
     #[test]

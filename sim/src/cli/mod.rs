@@ -101,11 +101,13 @@ fn surprises(matrix: &Matrix, reports: &[Option<Report>]) -> Vec<String> {
     let mut surprises = Vec::new();
     for (setup, report) in matrix.setups.iter().zip(reports) {
         let verdict = report.as_ref().map_or(Verdict::Incomplete, Verdict::of);
-        let subject = setup.subject.name();
-        if !verdict.expected(subject) {
+        if !verdict.expected(setup.subject) {
+            let subject = setup.subject.name();
             let rollback = if setup.rollback { "with" } else { "without" };
-            let layout = setup.layout.name();
-            surprises.push(format!("{subject} on {layout} {rollback} rollback: {verdict}"));
+            let (layout, bootloader) = (setup.layout.name(), setup.generation);
+            surprises.push(format!(
+                "{subject} on {layout} under {bootloader} {rollback} rollback: {verdict}"
+            ));
         }
     }
     let complete = reports.iter().all(|report| report.as_ref().is_some_and(|it| it.complete));
@@ -114,7 +116,7 @@ fn surprises(matrix: &Matrix, reports: &[Option<Report>]) -> Vec<String> {
             .setups
             .iter()
             .zip(reports)
-            .filter(|(setup, _)| setup.subject.name().starts_with("esp-idf"))
+            .filter(|(setup, _)| setup.subject.name().starts_with("esp-idf-v5.5"))
             .flat_map(|(_, report)| report)
             .flat_map(|report| &report.counterexamples)
             .map(|example| example.finding)

@@ -91,7 +91,11 @@ impl Results<'_> {
         for (setup, report) in self.setups.iter().zip(self.reports) {
             let mut row = vec![
                 setup.layout.name().to_string(),
-                if setup.rollback { "rollback" } else { "plain" }.to_string(),
+                format!(
+                    "{} {}",
+                    setup.generation,
+                    if setup.rollback { "rollback" } else { "plain" }
+                ),
                 setup.subject.name().to_string(),
             ];
             match report {
@@ -128,6 +132,7 @@ impl Results<'_> {
             let progress = report.as_ref().map(|report| report.progress).unwrap_or_default();
             Run {
                 layout: setup.layout.name(),
+                bootloader: setup.generation.name(),
                 rollback: setup.rollback,
                 subject: setup.subject.name(),
                 operations: report.as_ref().map_or(0, |report| report.operations),
@@ -138,7 +143,7 @@ impl Results<'_> {
                 deepest: report.as_ref().map_or(0, |report| report.deepest),
                 complete: report.as_ref().is_some_and(|report| report.complete),
                 verdict: verdict.to_string(),
-                expected: verdict.expected(setup.subject.name()),
+                expected: verdict.expected(setup.subject),
                 seconds: report.as_ref().map_or(0.0, |report| report.elapsed.as_secs_f64()),
             }
         });
@@ -177,6 +182,7 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct Run<'a> {
     layout: &'a str,
+    bootloader: &'a str,
     rollback: bool,
     subject: &'a str,
     operations: u64,

@@ -35,7 +35,7 @@ pub(super) fn run(
     let mut failures = Vec::new();
     let options =
         Options { seed, cases, max_cycles: MAX_CYCLES, classes: FaultClass::ALL.to_vec() };
-    let safe = matrix.setups.iter().filter(|setup| !setup.subject.name().starts_with("esp-idf"));
+    let safe = matrix.setups.iter().filter(|setup| !setup.subject.is_suspect());
     for setup in safe.filter(|_| cases > 0) {
         let report = search(&setup.world()?, &options);
         summary.devices += u64::from(report.cases);

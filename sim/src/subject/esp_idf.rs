@@ -1,15 +1,19 @@
 //! The update code that most devices in the field run: ESP-IDF's application API.
 //!
 //! A model of *what happens on flash*: the same checks, the same flash operations and the same order
-//! as release v5.5, neither safer nor more fragile. [`ota_ops`] follows `esp_ota_ops.c` function by
-//! function; this file is the application that calls it, written as ESP-IDF's examples are.
+//! as the releases, neither safer nor more fragile. [`ota_ops`] follows `esp_ota_ops.c` function by
+//! function; this file is the application that calls it, written as ESP-IDF's examples are, and
+//! [`ruuvi`] one that is written otherwise.
 //!
 //! Not modelled, since it touches neither otadata nor slots: messages, the list of open sessions,
 //! anti-rollback, flash encryption, and updates of anything but an application.
 
 mod ota_ops;
+mod ruuvi;
 
-use self::ota_ops::Session;
+pub use self::ruuvi::Ruuvi;
+
+use self::ota_ops::{Session, SetBoot};
 use super::{Device, Failure, Subject};
 use ::ota_core::Extent;
 use ::ota_core::partition::App;
@@ -17,27 +21,63 @@ use ::ota_core::partition::App;
 /// Bytes that a download hands over at a time: the receive buffer of ESP-IDF's `native_ota_example`.
 const CHUNK: usize = 1024;
 
-/// The application API of ESP-IDF v5.5 (`esp_ota_ops.c`), called as ESP-IDF's examples call it.
+/// A release of ESP-IDF whose application API does something else on flash than the one before.
+///
+/// Between v5.4 and v6.1 two things changed in `esp_ota_ops.c` that show on flash; compared function by
+/// function at the tags v5.4, v5.5, v6.0 and v6.1-beta1. Confirmation, rejection and the return to
+/// factory are the same in all of them, and so is what a session erases and programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Release {
+    /// v5.4, and back to v4.3, from when sessions can erase as they write.
+    V5_4,
+    /// v5.5: `esp_ota_begin` of a rollback build revokes the inactive select entry.
+    V5_5,
+    /// v6.0 and v6.1: `esp_ota_set_boot_partition` of the slot that is selected already rewrites its
+    /// entry instead of the other one.
+    V6_1,
+}
+
+impl Release {
+    fn revokes_inactive_entry(self) -> bool {
+        self >= Self::V5_5
+    }
+
+    fn set_boot(self) -> SetBoot {
+        if self >= Self::V6_1 { SetBoot::InPlaceIfSelected } else { SetBoot::Inactive }
+    }
+}
+
+/// The application API of ESP-IDF (`esp_ota_ops.c`), called as ESP-IDF's examples call it.
 #[derive(Clone, Copy, Debug)]
 pub struct EspIdf {
+    /// Whose API.
+    pub release: Release,
     /// How sessions erase; `None` for the known size of the image. With a size, the slot is erased
     /// before the select entry that may point to it; see [`Extent`] for the ESP-IDF names.
     pub extent: Option<Extent>,
 }
 
-/// Erases as it writes (`OTA_WITH_SEQUENTIAL_WRITES`), like ESP-IDF's examples.
+/// v5.5. Erases as it writes (`OTA_WITH_SEQUENTIAL_WRITES`), like ESP-IDF's examples.
 impl Default for EspIdf {
     fn default() -> Self {
-        Self { extent: Some(Extent::Sequential) }
+        Self { release: Release::V5_5, extent: Some(Extent::Sequential) }
     }
 }
 
 impl Subject for EspIdf {
     fn name(&self) -> &'static str {
-        match self.extent {
-            Some(Extent::Sequential) => "esp-idf-v5.5-sequential",
-            _ => "esp-idf-v5.5",
+        match (self.release, self.extent) {
+            (Release::V5_4, Some(Extent::Sequential)) => "esp-idf-v5.4-sequential",
+            (Release::V5_4, _) => "esp-idf-v5.4",
+            (Release::V5_5, Some(Extent::Sequential)) => "esp-idf-v5.5-sequential",
+            (Release::V5_5, _) => "esp-idf-v5.5",
+            (Release::V6_1, Some(Extent::Sequential)) => "esp-idf-v6.1-sequential",
+            (Release::V6_1, _) => "esp-idf-v6.1",
         }
+    }
+
+    fn is_suspect(&self) -> bool {
+        true
     }
 
     /// Nothing: ESP-IDF does not look after what a power cut left behind.
@@ -66,12 +106,13 @@ impl Subject for EspIdf {
     fn update(&self, mut device: Device<'_>, image: &[u8]) -> Result<(), Failure> {
         let slot = ota_ops::next_update_partition(&device)?;
         let extent = self.extent.unwrap_or(Extent::Known(image.len() as u32));
-        let mut session = Session::begin(&mut device, slot, extent)?;
+        let revokes = self.release.revokes_inactive_entry();
+        let mut session = Session::begin(&mut device, slot, extent, revokes)?;
         for chunk in image.chunks(CHUNK) {
             session.write(&mut device, chunk)?;
         }
         session.end(&mut device)?;
-        ota_ops::set_boot_slot(&mut device, slot)
+        ota_ops::set_boot_slot(&mut device, slot, self.release.set_boot())
     }
 
     fn select_factory(&self, mut device: Device<'_>) -> Result<(), Failure> {

@@ -1,11 +1,13 @@
 //! The update code under test.
 
 mod agent;
+mod esp_hal;
 mod esp_idf;
 mod ota_core;
 
 pub use self::agent::UpdateAgent;
-pub use self::esp_idf::EspIdf;
+pub use self::esp_hal::EspHal;
+pub use self::esp_idf::{EspIdf, Release, Ruuvi};
 pub use self::ota_core::OtaCore;
 
 use crate::flash::{Chip, Digest};
@@ -86,6 +88,11 @@ pub type Failure = String;
 pub trait Subject: fmt::Debug + Sync {
     /// Name for reports.
     fn name(&self) -> &'static str;
+
+    /// Whether it is here to be found wanting: update code of others, with weaknesses of its own.
+    fn is_suspect(&self) -> bool {
+        false
+    }
 
     /// Whether an update goes on with what an interrupted one left in the slot. If so, it does that only
     /// where the slot starts like the image, and trusts no byte of the last sector that is not blank;

@@ -1,4 +1,4 @@
-//! `esp_ota_ops.c` of ESP-IDF v5.5, as far as it touches flash.
+//! `esp_ota_ops.c` of ESP-IDF v5.4 to v6.1, as far as it touches flash.
 //!
 //! Every select entry is written the same way: erase its sector, program 32 bytes. Nothing is read
 //! back, nothing is tried again.
@@ -43,12 +43,13 @@ pub(super) struct Session {
 impl Session {
     /// `esp_ota_begin`.
     ///
-    /// Since v5.5 a rollback build revokes the inactive select entry, and does so when the slot
-    /// is erased already.
+    /// A rollback build of a release that `revokes` the inactive select entry does so when the slot is
+    /// erased already.
     pub(super) fn begin(
         device: &mut Device<'_>,
         slot: Slot,
         extent: Extent,
+        revokes: bool,
     ) -> Result<Self, Failure> {
         let region = device.layout.apps().slot(slot).ok_or(NOT_FOUND)?;
         if device.running == App::Ota(slot) {
@@ -66,7 +67,7 @@ impl Session {
                 erase_range(device.chip, region, 0, size.next_multiple_of(SECTOR_SIZE))?;
             }
         }
-        if device.rollback {
+        if device.rollback && revokes {
             // The original ignores the result too.
             let _ = invalidate_inactive_ota_data_slot(device);
         }
@@ -104,18 +105,41 @@ impl Session {
     }
 }
 
+/// Which entry `esp_ota_set_boot_partition` writes over when there is an active one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SetBoot {
+    /// The inactive one, up to v5.5. Where the slot is selected already, both entries then get the same
+    /// number, and the running image may lose its own entry (esp-idf issue 14688).
+    Inactive,
+    /// The active one where it selects the slot already, else the inactive one: v6.0 and later.
+    InPlaceIfSelected,
+    /// Not that of the running image, whichever is active (ruuvi.gateway_esp.c pull request 1283).
+    NotOfRunning,
+}
+
 /// `esp_ota_set_boot_partition` of a slot, with `esp_rewrite_ota_data`.
-///
-/// Writes the inactive entry, also when the slot is selected already: then both entries get the same
-/// number, and the running image may lose its own (esp-idf issue 14688, fixed in v6.0).
-pub(super) fn set_boot_slot(device: &mut Device<'_>, slot: Slot) -> Result<(), Failure> {
+pub(super) fn set_boot_slot(
+    device: &mut Device<'_>,
+    slot: Slot,
+    which: SetBoot,
+) -> Result<(), Failure> {
     let region = device.layout.apps().slot(slot).ok_or(INVALID_ARG)?;
     image_validate(device, region)?;
     let entries = read_otadata(device)?;
-    let (sector, seq) = match otadata::active(&entries) {
-        Some(active) => {
+    let kept = match which {
+        SetBoot::NotOfRunning => entry_of_running(device, &entries),
+        SetBoot::Inactive | SetBoot::InPlaceIfSelected => None,
+    };
+    let (sector, seq) = match kept.or_else(|| otadata::active(&entries)) {
+        Some(active)
+            if which == SetBoot::InPlaceIfSelected
+                && selected_slot(device, &entries[active]) == Some(slot) =>
+        {
+            (active, entries[active].seq)
+        }
+        Some(kept) => {
             let count = device.layout.apps().slot_count();
-            (1 - active, next_seq(entries[active].seq, slot, count)?)
+            (1 - kept, next_seq(entries[kept].seq, slot, count)?)
         }
         None => (0, u32::from(slot.index()) + 1),
     };
@@ -184,16 +208,18 @@ fn invalidate_inactive_ota_data_slot(device: &mut Device<'_>) -> Result<(), Fail
     }
 }
 
-/// `esp_ota_get_state_partition` of the running partition; `None` for its errors. The first entry
-/// that selects the slot counts, active or not.
-fn running_state(device: &mut Device<'_>) -> Option<State> {
+/// `esp_ota_get_state_partition` of the running partition; `None` for its errors.
+pub(super) fn running_state(device: &mut Device<'_>) -> Option<State> {
+    let entries = read_otadata(device).ok()?;
+    Some(entries[entry_of_running(device, &entries)?].state)
+}
+
+/// The first entry that selects the running slot, active or not.
+fn entry_of_running(device: &Device<'_>, entries: &[SelectEntry; 2]) -> Option<usize> {
     let App::Ota(running) = device.running else {
         return None;
     };
-    let entries = read_otadata(device).ok()?;
-    let own =
-        |entry: &&SelectEntry| entry.crc_ok() && selected_slot(device, entry) == Some(running);
-    entries.iter().find(own).map(|entry| entry.state)
+    entries.iter().position(|entry| entry.crc_ok() && selected_slot(device, entry) == Some(running))
 }
 
 /// The active entry and its sector, as `esp_ota_current_ota_is_workable` finds them.

@@ -213,8 +213,8 @@ fn a_session_revokes_the_inactive_entry_before_or_after_the_slot_is_erased() {
     ] {
         let entries = [entry(1, State::VALID), entry(2, State::VALID)];
         let mut bench = Bench::two_slots(ota(1), entries);
-        let (result, operations) =
-            bench.call(|device| EspIdf { extent }.update(device, &image(99)));
+        let (result, operations) = bench
+            .call(|device| EspIdf { release: Release::V5_5, extent }.update(device, &image(99)));
         assert_eq!(erases(&operations), expected, "{extent:?}");
         if extent == Some(Extent::Known(1)) {
             assert!(result.unwrap_err().starts_with("ESP_ERR_OTA_VALIDATE_FAILED (0x1503): "));
@@ -228,8 +228,9 @@ fn a_session_revokes_the_inactive_entry_before_or_after_the_slot_is_erased() {
 
 #[test]
 fn an_unknown_size_erases_the_whole_slot() {
-    let begin =
-        |mut device: Device<'_>| Session::begin(&mut device, slot(0), Extent::Unknown).map(drop);
+    let begin = |mut device: Device<'_>| {
+        Session::begin(&mut device, slot(0), Extent::Unknown, true).map(drop)
+    };
     let mut bench = Bench::factory_and_two_slots(App::Factory, [BLANK, BLANK]);
     let (result, operations) = bench.call(begin);
     assert_eq!(result, Ok(()));
@@ -251,8 +252,9 @@ fn only_a_good_entry_of_another_slot_is_revoked() {
     ] {
         let mut bench = Bench::two_slots(ota(running), entries);
         let target = slot(1 - running);
-        let (result, operations) = bench
-            .call(|mut device| Session::begin(&mut device, target, Extent::Sequential).map(drop));
+        let (result, operations) = bench.call(|mut device| {
+            Session::begin(&mut device, target, Extent::Sequential, true).map(drop)
+        });
         assert_eq!(result, Ok(()));
         let expected: &[u32] = if revoked { &[0x1_0000] } else { &[] };
         assert_eq!(erases(&operations), expected, "{entries:?}");
@@ -263,7 +265,7 @@ fn only_a_good_entry_of_another_slot_is_revoked() {
 fn a_sector_is_erased_when_its_first_byte_arrives() {
     let mut bench = Bench::factory_and_two_slots(App::Factory, [BLANK, BLANK]);
     let ((), operations) = bench.call(|mut device| {
-        let mut session = Session::begin(&mut device, slot(0), Extent::Sequential).unwrap();
+        let mut session = Session::begin(&mut device, slot(0), Extent::Sequential, true).unwrap();
         for chunk in image(99).chunks(4000) {
             session.write(&mut device, chunk).unwrap();
         }
@@ -300,7 +302,8 @@ fn an_image_larger_than_the_slot_fails_where_it_ends() {
     assert_eq!(result.unwrap_err(), "ESP_ERR_INVALID_SIZE (0x104)");
     let end = operations.iter().map(|operation| operation.range(0x40_0000).end).max();
     assert_eq!(end, Some(0x21_0000));
-    let (result, operations) = bench.call(|device| EspIdf { extent: None }.update(device, &large));
+    let (result, operations) =
+        bench.call(|device| EspIdf { release: Release::V5_5, extent: None }.update(device, &large));
     assert_eq!(result.unwrap_err(), "ESP_ERR_INVALID_SIZE (0x104)");
     assert_eq!(operations, []);
 }
@@ -456,4 +459,65 @@ fn sequence_numbers_follow_the_loop_of_the_original() {
     // Reads as blank, and is reported as a success.
     assert_eq!(next_seq(0xFFFF_FFFE, slot(0), 2), Ok(u32::MAX));
     assert!(next_seq(0xFFFF_FFFE, slot(0), 4).is_err());
+}
+
+fn updated(subject: &dyn Subject, bench: &mut Bench) -> String {
+    let (result, _) = bench.call(|device| subject.update(device, &image(99)));
+    assert_eq!(result, Ok(()), "{subject:?}");
+    bench.entries()
+}
+
+/// v5.5 and later revoke the entry of the slot that they write. Up to v5.5 the slot that is selected
+/// already is selected once more, by the other entry; since v6.0 in place.
+#[test]
+fn releases_differ_in_two_ways() {
+    let release = |release| EspIdf { release, extent: None };
+    let both = [entry(1, State::VALID), entry(2, State::VALID)];
+    for (subject, sectors) in
+        [(release(Release::V5_4), 1), (release(Release::V5_5), 2), (release(Release::V6_1), 2)]
+    {
+        let mut bench = Bench::two_slots(ota(1), both);
+        let (_, operations) = bench.call(|device| subject.update(device, &image(99)));
+        let otadata = bench.layout.apps().otadata();
+        let erases = operations
+            .iter()
+            .filter(|it| matches!(it.kind, OperationKind::Erase(_)) && it.offset == otadata.offset);
+        assert_eq!(erases.count(), sectors, "{subject:?}");
+        assert_eq!(bench.entries(), "[3/NEW | 2/VALID]");
+    }
+    let selected = [entry(1, State::VALID), entry(2, State::NEW)];
+    for (subject, entries) in [
+        (release(Release::V5_4), "[2/NEW | 2/NEW]"),
+        (release(Release::V5_5), "[2/NEW | 2/NEW]"),
+        (release(Release::V6_1), "[1/VALID | 2/NEW]"),
+    ] {
+        let mut bench = Bench::two_slots(ota(0), selected);
+        assert_eq!(updated(&subject, &mut bench), entries, "{subject:?}");
+    }
+}
+
+/// ota_0 is selected and does not boot, so ota_1 runs.
+#[test]
+fn ruuvi_keeps_the_entry_of_the_running_image_since_it_was_fixed() {
+    let fallback = [entry(3, State::ABORTED), entry(2, State::VALID)];
+    for (fixed, entries) in [(false, "[3/NEW | 2/VALID]"), (true, "[3/NEW | 2/VALID]")] {
+        let mut bench = Bench::two_slots(ota(1), fallback);
+        assert_eq!(updated(&Ruuvi { fixed }, &mut bench), entries);
+    }
+    let fallback = [entry(3, State::PENDING_VERIFY), entry(2, State::VALID)];
+    for (fixed, entries) in [(false, "[3/PENDING_VERIFY | 3/NEW]"), (true, "[3/NEW | 2/VALID]")] {
+        let mut bench = Bench::two_slots(ota(1), fallback);
+        assert_eq!(updated(&Ruuvi { fixed }, &mut bench), entries);
+    }
+}
+
+#[test]
+fn ruuvi_confirms_only_the_running_image() {
+    let fallback = [entry(3, State::PENDING_VERIFY), entry(2, State::VALID)];
+    let mut bench = Bench::two_slots(ota(1), fallback);
+    let (result, operations) = bench.call(|device| Ruuvi { fixed: false }.confirm(device));
+    assert_eq!((result, operations), (Ok(()), Vec::new()));
+    bench.running = ota(0);
+    let (result, _) = bench.call(|device| Ruuvi { fixed: false }.confirm(device));
+    assert_eq!((result, bench.entries().as_str()), (Ok(()), "[3/VALID | 2/VALID]"));
 }

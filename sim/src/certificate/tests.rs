@@ -8,7 +8,8 @@ use crate::flash::fault::{FaultClass, FaultProfile};
 use crate::layout::Layout;
 use crate::replay::FirmwareSource;
 use crate::setup::{FIXTURES, Fixture, Setup};
-use crate::subject::{EspIdf, OtaCore, Subject, UpdateAgent};
+use crate::subject::{EspIdf, OtaCore, Release, Subject, UpdateAgent};
+use ota_core::Generation;
 use ota_core::image::ChipId;
 use std::ops::ControlFlow;
 
@@ -18,6 +19,7 @@ const SMALL: &str = "otadata,data,ota,0xd000,0x2000\n\
 fn setup(subject: &'static dyn Subject, rollback: bool) -> Setup {
     let part = crate::flash::Part::W25Q32JV.with_capacity(1 << 20);
     Setup {
+        generation: Generation::V6_1,
         layout: Layout::from_csv("small", SMALL, part.capacity).unwrap(),
         rollback,
         firmware: FIXTURES.iter().map(Fixture::firmware).collect(),
@@ -54,7 +56,7 @@ fn with_lines(certificate: &Certificate, lines: Vec<Line>) -> Certificate {
 #[test]
 fn what_the_search_finds_is_closed() {
     let core: &'static dyn Subject = &OtaCore { extent: Some(ota_core::Extent::Sequential) };
-    let idf: &'static dyn Subject = &EspIdf { extent: None };
+    let idf: &'static dyn Subject = &EspIdf { release: Release::V5_5, extent: None };
     for (subject, rollback, usage) in [
         (core, false, Usage::Any),
         (core, true, Usage::Usual),
@@ -103,7 +105,7 @@ fn an_upload_may_leave_nothing_that_is_not_listed() {
 
 #[test]
 fn broken_invariants_must_be_named() {
-    let setup = setup(&EspIdf { extent: None }, false);
+    let setup = setup(&EspIdf { release: Release::V5_5, extent: None }, false);
     let world = setup.world().unwrap();
     let certificate = certify(&setup, Usage::Usual);
     let mut quiet = certificate.clone();

@@ -8,7 +8,7 @@ use crate::firmware::Firmware;
 use crate::flash::Part;
 use crate::flash::fault::{FaultClass, FaultProfile};
 use crate::layout::Layout;
-use crate::subject::{EspIdf, OtaCore, Subject};
+use crate::subject::{EspIdf, OtaCore, Release, Subject};
 use crate::synthetic::{ImageBuilder, MIN_SIZE};
 use ota_core::Extent;
 use ota_core::image::{ChipId, Requirements};
@@ -74,7 +74,7 @@ fn limits(remember: bool, usage: Usage) -> Limits {
 #[test]
 fn without_reductions_the_same_states_are_met_and_the_same_are_bad() {
     let core = OtaCore { extent: Some(Extent::Sequential) };
-    let idf = EspIdf { extent: None };
+    let idf = EspIdf { release: Release::V5_5, extent: None };
     let mut bad = 0;
     for layout in [TWO_SLOTS, WITH_FACTORY] {
         for (subject, rollback, usage) in [

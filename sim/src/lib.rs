@@ -10,6 +10,7 @@ pub mod flash;
 pub mod guarantee;
 pub mod input;
 pub mod layout;
+pub mod machine;
 pub mod random;
 pub mod replay;
 pub mod setup;

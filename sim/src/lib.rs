@@ -9,6 +9,7 @@ pub mod firmware;
 pub mod flash;
 pub mod guarantee;
 pub mod input;
+pub mod known;
 pub mod layout;
 pub mod machine;
 pub mod random;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use super::known::Known;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ota_core::Generation;
 use sim::bootloader::Bootloader;
@@ -24,6 +25,7 @@ Examples:
   sim replay target/counterexamples/esp-idf-v5.5-H1.json
                                           what happens in a counterexample, step by step
   sim guarantee --layout 2-slots          what one power cut comes to, step by step of an update
+  sim known --only mcuboot-1966           a known bug of other code, found and not found
 
 Exit status: 0 every verdict is as expected, 1 one is not, 2 bad input, 130 interrupted.";
 
@@ -55,6 +57,13 @@ pub(super) enum Command {
     ///
     /// Exit status: 0, or 2 for bad input. A broken invariant is a result like any other.
     Guarantee(Box<super::guarantee::Guarantee>),
+    /// Finds known bugs of other update and storage code, and does not find them once corrected.
+    ///
+    /// Each bug is the published algorithm on a tiny flash, in two variants: with the bug and without.
+    /// All power cuts are tried, any number of them, until a promise breaks or no new state appears.
+    /// Exit status: 0 each bad variant breaks, with as few cuts as it needs, and no fixed one does;
+    /// 1 otherwise; 2 bad input.
+    Known(Known),
 }
 
 #[derive(Clone, Debug, Args)]

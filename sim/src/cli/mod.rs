@@ -4,6 +4,7 @@ mod args;
 mod expect;
 mod findings;
 mod guarantee;
+mod known;
 mod matrix;
 mod output;
 mod random;
@@ -16,8 +17,10 @@ use matrix::Matrix;
 use output::Results;
 use run::Runner;
 use sim::explore::{Limits, Report};
+use sim::known::KnownReplay;
 use sim::random::rerun;
 use sim::replay::{Replay, ReplayError, Story};
+use std::error::Error;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -36,10 +39,15 @@ const INTERRUPTED: u8 = 130;
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = match &cli.command {
-        Some(Command::Replay { file }) => replay(file),
-        Some(Command::Guarantee(args)) => guarantee::run(args),
-        None => explore(&cli.explore),
+    let result: Result<u8, Box<dyn Error>> = match &cli.command {
+        Some(Command::Replay { file }) => match KnownReplay::is_one(file) {
+            Ok(true) => known::replay(file).map_err(Into::into),
+            Ok(false) => replay(file).map_err(Into::into),
+            Err(error) => Err(error.into()),
+        },
+        Some(Command::Guarantee(args)) => guarantee::run(args).map_err(Into::into),
+        Some(Command::Known(arguments)) => known::run(arguments).map_err(Into::into),
+        None => explore(&cli.explore).map_err(Into::into),
     };
     result.map_or_else(
         |error| {

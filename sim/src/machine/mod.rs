@@ -17,6 +17,7 @@ mod chain;
 mod report;
 mod run;
 mod search;
+mod tears;
 
 pub use chain::{Cut, Cycle, CycleTrace, Misfit};
 pub use report::{Broken, Counterexample, Report};
@@ -28,7 +29,7 @@ use std::fmt;
 use std::hash::Hash;
 
 /// A device whose program keeps its state on flash.
-pub trait Machine: fmt::Debug {
+pub trait Machine: fmt::Debug + Sync {
     /// What may be expected of the device.
     type Ghost: Clone + Eq + Hash + fmt::Debug;
     /// What the world asks of it when power comes on; shown in replay files by its name.
@@ -55,7 +56,7 @@ pub trait Machine: fmt::Debug {
 }
 
 /// What can be done with any [`Machine`], whatever its types.
-pub trait Explore: fmt::Debug {
+pub trait Explore: fmt::Debug + Sync {
     /// Explores until a broken expectation, or until no new state appears, or until there are more
     /// than `max_states` states. States with fewer cuts come first, so a counterexample has the
     /// fewest; its cycles are simplified.

@@ -261,11 +261,12 @@ impl Map {
                 return Err(Fault::Corrupted);
             }
             let items = Self::items(run, page)?;
-            let fits = items.free + HEADER + DATA as u32 <= page * SECTOR + PAGE - 1;
+            let end = page * SECTOR + PAGE - 1;
+            let fits = items.free + HEADER + DATA as u32 <= end;
             if fits && !(self.close_torn && items.torn) {
                 return Ok(Self::write(run, items.free, [KEY, value])?);
             }
-            run.program(page * SECTOR + PAGE - 1, &[0])?;
+            run.program(end, &[0])?;
             run.program(next * SECTOR, &[0])?;
             let behind = (next + 1) % PAGES;
             if Self::state(run, behind)? != Page::Open {

@@ -95,6 +95,20 @@ fn a_bound_leaves_the_closure_incomplete() {
 
 #[test]
 fn expectations_hold_from_the_next_operation_on() {
+    let mut run = Run::new(Part::W25Q16JV, Memory::erased(SECTOR_SIZE as u32), 'a');
+    run.erase(0).unwrap();
+    run.expect('b');
+    run.expect('c');
+    run.program(0, &[0]).unwrap();
+    run.program(1, &[0]).unwrap();
+    run.expect('d');
+    let finished = run.finish();
+    assert_eq!([0, 1, 2].map(|operation| *finished.expected_in(operation)), ['a', 'c', 'c']);
+    assert_eq!(*finished.expected(), 'd');
+}
+
+#[test]
+fn cycles_that_do_not_fit_are_told() {
     let machine = Counter { careful: true };
     let cut = |operation, tear| {
         vec![Cycle { choice: "increment".into(), cut: Some(Cut { operation, tear }) }]

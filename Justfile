@@ -19,7 +19,7 @@ lint: fmt clippy doc
 
 # Check formatting, also of the crates outside the workspace.
 fmt:
-    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/*.rs sim/fixtures/pack/src/bin/*.rs sim/fixtures/app/build.rs tests/clients/src/main.rs tests/flasher/src/main.rs update-agent/fuzz/src/lib.rs update-agent/fuzz/fuzz_targets/*.rs device-fw/build.rs device-fw/src/main.rs device-fw/family/src/main.rs tests/foreign-fw/build.rs tests/foreign-fw/src/bin/*.rs
+    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/*.rs sim/fixtures/pack/src/bin/*.rs sim/fixtures/app/build.rs tests/clients/src/main.rs tests/flasher/src/main.rs tests/proofs/src/main.rs update-agent/fuzz/src/lib.rs update-agent/fuzz/fuzz_targets/*.rs device-fw/build.rs device-fw/src/main.rs device-fw/family/src/main.rs tests/foreign-fw/build.rs tests/foreign-fw/src/bin/*.rs
 
 # Run clippy on all targets.
 clippy:
@@ -44,6 +44,10 @@ differential *args:
 # Show that the tests and the explorer catch each seeded mutant.
 mutants *args:
     cargo run --quiet --package cutpoint-tests --bin mutants -- "$@"
+
+# Prove theorems about the pure functions for all inputs, all or those whose name contains the argument.
+prove-pure *args:
+    scripts/prove-pure "$@"
 
 # Show that the scenarios find each bug that is planted in the firmware (`just fw` first).
 seeded *args:

@@ -208,7 +208,7 @@ fn ports_without_a_board_say_why() {
     assert!(error.starts_with("no chip answers: "), "{error}");
     let _user = serialport::new(&path, 115_200).open().unwrap();
     let error = identify(&PortInfo::at(&path)).unwrap_err().to_string();
-    assert!(error.contains("another program has it open"), "{error}");
+    assert!(error.contains("is in use by another program"), "{error}");
     assert!(identify(&PortInfo::at("/dev/no-such-port")).is_err());
 }
 

@@ -7,6 +7,7 @@ mod cuts;
 mod faults;
 #[path = "serial/flash.rs"]
 mod flash;
+mod late_bench;
 mod link;
 #[path = "serial/update.rs"]
 mod update;

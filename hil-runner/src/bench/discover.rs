@@ -1,7 +1,8 @@
 //! Asks what is plugged in.
 
-use super::ports::{self, BAUD, PortInfo};
+use super::ports::{self, PortInfo};
 use crate::board::RigError;
+use crate::board::serial::CONSOLE_BAUD;
 use crate::scenario::ChipName;
 use espflash::connection::{Connection, ResetAfterOperation, ResetBeforeOperation};
 use espflash::flasher::Flasher;
@@ -56,7 +57,7 @@ pub fn discover(
 /// The port cannot be opened, no known chip answers, or it does not tell who it is.
 pub fn identify(port: &PortInfo) -> Result<Identity, RigError> {
     let fail = |what: String| RigError::new(what);
-    let mut serial = ports::open(&port.path, BAUD)?;
+    let mut serial = ports::open(&port.path, CONSOLE_BAUD)?;
     // A pseudo-terminal has no lines, and asking for them fails.
     let (before, after) = match serial.read_clear_to_send() {
         Ok(_) => (ResetBeforeOperation::DefaultReset, ResetAfterOperation::HardReset),
@@ -71,7 +72,7 @@ pub fn identify(port: &PortInfo) -> Result<Identity, RigError> {
         product: None,
         interface: None,
     };
-    let connection = Connection::new(serial, info, after, before, BAUD);
+    let connection = Connection::new(serial, info, after, before, CONSOLE_BAUD);
     let mut flasher = Flasher::connect(connection, false, false, false, None, None)
         .map_err(|error| fail(format!("no chip answers: {error}")))?;
     let chip = flasher.chip();

@@ -10,6 +10,7 @@ mod load;
 mod lock;
 mod merge;
 pub(crate) mod ports;
+mod selector;
 mod state;
 
 pub use discover::{Found, Identity, discover, identify};
@@ -18,6 +19,7 @@ pub use load::{load, parse};
 pub use lock::{Holder, Lock, Queue};
 pub use merge::{Merged, merge};
 pub use ports::{PortInfo, PortTable, UsbId, open_port, serial_ports};
+pub use selector::PortSelector;
 pub use state::StateDir;
 
 use crate::board::RigError;
@@ -79,23 +81,21 @@ impl BoardEntry {
 }
 
 impl SerialEntry {
-    /// The path of its serial port among those that are there: by `port`, else by `usb-path`, else by the
-    /// MAC address as USB serial number.
+    /// Its serial port: by `port`, else by `usb-path`, else by the MAC address as USB serial number.
+    pub fn selector(&self) -> PortSelector {
+        match (&self.port, &self.usb_path) {
+            (Some(port), _) => port.into(),
+            (None, Some(place)) => PortSelector::UsbPath(place.clone()),
+            (None, None) => PortSelector::Mac(self.mac.clone()),
+        }
+    }
+
+    /// The path of its serial port ([`selector`](Self::selector)) among those that are there.
     ///
     /// # Errors
     /// There is no such port, or several.
     pub fn locate(&self, ports: &[PortInfo]) -> Result<PathBuf, RigError> {
-        if let Some(port) = &self.port {
-            return ports::find_among(ports, port);
-        }
-        if let Some(usb_path) = &self.usb_path {
-            let wanted = |port: &PortInfo| port.usb_path.as_ref() == Some(usb_path);
-            return ports::among(ports, &format!("plugged in at {usb_path}"), wanted);
-        }
-        ports::among(ports, &format!("a USB device with serial number {}", self.mac), |port| {
-            let serial = port.usb.as_ref().and_then(|usb| usb.serial.as_ref());
-            serial.is_some_and(|serial| serial.eq_ignore_ascii_case(&self.mac))
-        })
+        self.selector().locate(ports)
     }
 }
 

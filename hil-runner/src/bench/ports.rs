@@ -1,6 +1,8 @@
 //! The serial ports of this computer, and how an inventory names one.
 
+use super::selector::PortSelector;
 use crate::board::RigError;
+use crate::board::serial::CONSOLE_BAUD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serialport::{ErrorKind, SerialPort, SerialPortType, TTYPort};
@@ -11,8 +13,6 @@ use std::path::{Path, PathBuf};
 
 /// Where Linux shows terminals.
 const TERMINALS: &str = "/sys/class/tty";
-/// The rate that the ROM and the project's firmware use.
-pub(crate) const BAUD: u32 = 115_200;
 
 /// A serial port in an inventory: its path, or what its USB device says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -101,55 +101,7 @@ fn is_usb_path(name: &str) -> bool {
 
 /// The path of a port of an inventory.
 pub(crate) fn find(port: &PortTable) -> Result<PathBuf, RigError> {
-    match port {
-        PortTable::Path(path) => Ok(path.clone()),
-        PortTable::Usb(_) => find_among(&serial_ports()?, port),
-    }
-}
-
-/// The path of a port of an inventory, when these ports are there.
-pub(super) fn find_among(ports: &[PortInfo], port: &PortTable) -> Result<PathBuf, RigError> {
-    let id = match port {
-        PortTable::Path(path) => return Ok(path.clone()),
-        PortTable::Usb(id) => id,
-    };
-    among(ports, &id.to_string(), |port| {
-        port.usb.as_ref().is_some_and(|usb| {
-            let serial = id.serial.as_ref();
-            (usb.vid, usb.pid) == (id.vid, id.pid)
-                && serial.is_none_or(|it| usb.serial.as_ref() == Some(it))
-        })
-    })
-}
-
-/// The only port that is wanted; `what` says which that is.
-pub(super) fn among(
-    ports: &[PortInfo],
-    what: &str,
-    wanted: impl Fn(&PortInfo) -> bool,
-) -> Result<PathBuf, RigError> {
-    let list = |ports: &[&PortInfo]| {
-        let name = |port: &&PortInfo| match &port.usb {
-            Some(usb) => format!("{} ({usb})", port.path.display()),
-            None => port.path.display().to_string(),
-        };
-        ports.iter().map(name).collect::<Vec<_>>().join(", ")
-    };
-    let found: Vec<_> = ports.iter().filter(|port| wanted(port)).collect();
-    match &found[..] {
-        [one] => Ok(one.path.clone()),
-        [] if ports.is_empty() => {
-            Err(RigError::new(format!("no serial port is {what}; there are none")))
-        }
-        [] => {
-            let all = list(&ports.iter().collect::<Vec<_>>());
-            Err(RigError::new(format!("no serial port is {what}; there are: {all}")))
-        }
-        several => {
-            let several = list(several);
-            Err(RigError::new(format!("several serial ports are {what}: {several}")))
-        }
-    }
+    PortSelector::from(port).locate(&serial_ports()?)
 }
 
 /// Opens a board's serial port at 115200 baud, for this program alone.
@@ -157,22 +109,28 @@ pub(super) fn among(
 /// # Errors
 /// It is not there, it may not be used, or another program has it open.
 pub fn open_port(path: &Path) -> Result<Box<dyn SerialPort>, RigError> {
-    Ok(Box::new(open(path, BAUD)?))
+    Ok(Box::new(open(path, CONSOLE_BAUD)?))
 }
 
 /// Opens a port for this program alone.
 pub(crate) fn open(path: &Path, baud: u32) -> Result<TTYPort, RigError> {
     let port = serialport::new(path.to_string_lossy(), baud).open_native();
     port.map_err(|error| {
-        let help = match error.kind() {
-            ErrorKind::Io(io::ErrorKind::PermissionDenied) => {
-                "; docs/bench.md says who may use serial ports"
+        let (what, advice) = match error.kind() {
+            // What the library makes of a port that is locked (flock) or exclusive (TIOCEXCL).
+            ErrorKind::NoDevice if path.exists() => (
+                "is in use by another program".to_owned(),
+                "; end it (a serial monitor?), or find it with `fuser -v` and the path",
+            ),
+            ErrorKind::NoDevice | ErrorKind::Io(io::ErrorKind::NotFound) => {
+                ("is not there".to_owned(), "; is it plugged in?")
             }
-            // What the library makes of a port that another program has for itself.
-            ErrorKind::NoDevice if path.exists() => ": another program has it open",
-            _ => "",
+            ErrorKind::Io(io::ErrorKind::PermissionDenied) => {
+                (error.to_string(), "; docs/bench.md says who may use serial ports")
+            }
+            _ => (error.to_string(), ""),
         };
-        RigError::new(format!("{}: {error}{help}", path.display()))
+        RigError::new(format!("{}: {what}{advice}", path.display()))
     })
 }
 
@@ -180,11 +138,6 @@ pub(crate) fn open(path: &Path, baud: u32) -> Result<TTYPort, RigError> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
-
-    fn port(path: &str, serial: Option<&str>) -> PortInfo {
-        let usb = UsbId { vid: 0x303A, pid: 0x1001, serial: serial.map(str::to_owned) };
-        PortInfo { path: path.into(), usb: Some(usb), usb_path: None }
-    }
 
     #[test]
     fn the_place_in_the_usb_tree_is_that_of_the_device() {
@@ -205,18 +158,5 @@ mod tests {
         assert_eq!(place("/dev/ttyUSB0").as_deref(), Some("3-2"));
         assert_eq!(place("/dev/ttyS0"), None);
         assert_eq!(place("/dev/pts/3"), None);
-    }
-
-    #[test]
-    fn a_port_is_found_only_if_it_is_the_only_one() {
-        let ports = [port("/dev/ttyACM0", Some("A")), port("/dev/ttyACM1", Some("B"))];
-        let serial = |it: &'static str| {
-            move |port: &PortInfo| port.usb.as_ref().unwrap().serial.as_deref() == Some(it)
-        };
-        assert_eq!(among(&ports, "it", serial("B")).unwrap(), Path::new("/dev/ttyACM1"));
-        let none = among(&ports, "it", serial("C")).unwrap_err().to_string();
-        assert!(none.contains("there are: /dev/ttyACM0 (303A:1001 A), /dev/ttyACM1"), "{none}");
-        let both = among(&ports, "it", |_| true).unwrap_err().to_string();
-        assert!(both.starts_with("several serial ports are it: /dev/ttyACM0"), "{both}");
     }
 }

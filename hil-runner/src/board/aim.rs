@@ -146,6 +146,12 @@ impl Aim {
         self.last
     }
 
+    /// How many operations [`take_operations`](Self::take_operations) would give.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.log.len()
+    }
+
     /// The operations that have begun since the last call.
     pub fn take_operations(&mut self) -> Vec<Operation> {
         std::mem::take(&mut self.log)

@@ -91,6 +91,12 @@ pub trait Board: Send {
     /// stopped is among them.
     fn take_operations(&mut self) -> Vec<Operation>;
 
+    /// When those operations were announced, as long as they are not taken: the time since some moment, for
+    /// the first ones as far as it is known.
+    fn moments(&mut self) -> Vec<Duration> {
+        Vec::new()
+    }
+
     /// The device as it is, to return to it; `None` when the board cannot.
     fn checkpoint(&mut self) -> Option<Checkpoint> {
         None

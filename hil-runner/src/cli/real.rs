@@ -1,10 +1,8 @@
 //! Real boards of an inventory as places of a run.
 
 use super::bench::lock;
-use hil_runner::bench::{
-    BoardEntry, Lock, PortTable, SerialEntry, StateDir, open_port, serial_ports,
-};
-use hil_runner::board::serial::{PortSelector, RealBoard, RealConfig};
+use hil_runner::bench::{BoardEntry, Lock, SerialEntry, StateDir, open_port, serial_ports};
+use hil_runner::board::serial::{RealBoard, RealConfig};
 use hil_runner::board::{Board, RigError};
 use hil_runner::power::{Guarded, PowerSwitch};
 use hil_runner::run::Seat;
@@ -57,16 +55,7 @@ impl Real {
                 Some(Box::new(guarded) as Box<dyn PowerSwitch>)
             }
         };
-        let port = match &serial.port {
-            Some(PortTable::Path(path)) => PortSelector::Path(path.clone()),
-            Some(PortTable::Usb(usb)) => {
-                PortSelector::Usb { vid: usb.vid, pid: usb.pid, serial: usb.serial.clone() }
-            }
-            None => match &serial.usb_path {
-                Some(_) => PortSelector::Path(serial.locate(&serial_ports()?)?),
-                None => PortSelector::Mac(serial.mac.clone()),
-            },
-        };
+        let port = serial.selector();
         let name = entry.name.clone();
         let config = RealConfig { name, port, chip: entry.chip, lines: true, baud: BAUD };
         Ok(RealBoard::real(config, switch))

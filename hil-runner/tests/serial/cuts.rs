@@ -1,13 +1,12 @@
 //! Cuts of the virtual board, which are exact, and of a real board by what its console shows.
 
 use super::*;
-use ::virtual_board::serve::Served;
-use hil_runner::board::serial::{PortSelector, RealBoard, RealConfig};
+use crate::late_bench::{LateBench, listed, real};
 use hil_runner::board::{
     CutPlan, CutPoint, CutReport, Landing, Operation, OperationKind, RigError,
 };
 use hil_runner::power::PowerSwitch;
-use hil_runner::scenario::{BoardKind, Capability, ChipName, CutKind, Pattern, Text};
+use hil_runner::scenario::{BoardKind, Capability, CutKind, Pattern, Text};
 use mcumgr_toolkit::MCUmgrClient;
 use mcumgr_toolkit::commands::McuMgrCommand;
 use std::sync::Arc;
@@ -192,42 +191,10 @@ fn cuts_that_the_board_has_not_are_refused() {
     assert!(board.plan_cut(None).is_ok());
 }
 
-/// A switch for the power of a virtual board.
-struct Switch(Arc<Served>);
-
-impl PowerSwitch for Switch {
-    fn name(&self) -> String {
-        "power of the virtual board".into()
-    }
-
-    fn kinds(&self) -> Vec<CutKind> {
-        vec![CutKind::Rail]
-    }
-
-    fn set(&mut self, on: bool) -> Result<(), RigError> {
-        Ok(self.0.with(move |board| if on { board.power_on() } else { board.power_off() })?)
-    }
-}
-
-/// A real board, as far as the runner can tell: a virtual one behind its port, with that switch.
-fn real(served: &Served, switch: impl PowerSwitch + 'static) -> RealBoard {
-    let config = RealConfig {
-        name: "real".into(),
-        port: PortSelector::Path(served.port()),
-        chip: ChipName::Esp32c3,
-        lines: false,
-        baud: 115_200,
-    };
-    RealBoard::real(config, Some(Box::new(switch)))
-}
-
 #[test]
 fn a_marker_on_the_console_cuts_a_real_board() {
-    let mut virtual_board = provisioned();
-    drop(virtual_board.start(Duration::ZERO).unwrap());
-    virtual_board.stop().unwrap();
-    let served = Arc::clone(virtual_board.control().served());
-    let mut board = real(&served, Switch(Arc::clone(&served)));
+    let mut board = LateBench::new(listed(&[0]));
+    board.provision(&factory()).unwrap();
     assert_eq!(board.kind(), BoardKind::SwitchedSerial);
     assert_eq!(board.lacks(Capability::Cut(CutKind::Rail)), None);
     assert!(board.lacks(Capability::Cut(CutKind::UsbPort)).is_some());
@@ -244,7 +211,7 @@ fn a_marker_on_the_console_cuts_a_real_board() {
     let operations = board.take_operations();
     assert_eq!(cut.operation, operations.get(2).copied());
     assert_eq!(cut.landing, Landing::Unknown);
-    let times = board.control().cut_times().expect("a cut");
+    let times = board.real.control().cut_times().expect("a cut");
     assert!(times.marker <= times.command && times.command <= times.done);
     assert_eq!(cut.latency, Some(times.done - times.marker));
     drop(client);

@@ -66,7 +66,8 @@ fn contents_that_do_not_fit_are_refused() {
 
 #[test]
 fn the_loader_of_another_chip_is_refused() {
-    use hil_runner::board::serial::{Control, PortSelector, RealConfig};
+    use hil_runner::bench::PortSelector;
+    use hil_runner::board::serial::{Control, RealConfig};
     use hil_runner::scenario::ChipName;
     let mut virtual_board = board();
     // The chip waits in its loader; somebody takes it for another one.

@@ -13,8 +13,9 @@ mod worker;
 
 pub use process::check;
 
-use super::serial::{Clock, Console, RealTime, TextWatch, Watcher, open};
+use super::serial::{CONSOLE_BAUD, Clock, Console, RealTime, TextWatch, Watcher};
 use super::{Board, Contents, CutPlan, CutPoint, CutReport, Operation, Port, RigError};
+use crate::bench::ports::open;
 use crate::scenario::{BoardKind, Capability, ChipName, ResetKind};
 use flash_file::FlashFile;
 use std::ops::Range;
@@ -118,7 +119,7 @@ impl Board for QemuBoard {
         let flash = self.flash.path().to_owned();
         self.served.with(move |worker| worker.power_on(&program, &flash))??;
         let path = self.served.port().to_owned();
-        let serial = open(&path)?;
+        let serial = open(&path, CONSOLE_BAUD)?;
         let watcher = Box::new(Over(self.served.over()));
         let clock = Arc::<RealTime>::clone(&self.clock) as Arc<dyn Clock>;
         let (console, port) = Console::open(&serial, path, watcher, clock)?;

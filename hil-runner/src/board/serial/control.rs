@@ -88,6 +88,11 @@ pub trait Control: Send {
     /// See [`Board::take_operations`](crate::board::Board::take_operations).
     fn take_operations(&mut self) -> Vec<Operation>;
 
+    /// See [`Board::moments`](crate::board::Board::moments).
+    fn moments(&mut self) -> Vec<Duration> {
+        Vec::new()
+    }
+
     /// Whether all bits of this range of flash are set, if that is known without asking the chip.
     fn is_erased(&mut self, _: Range<u32>) -> Option<bool> {
         None

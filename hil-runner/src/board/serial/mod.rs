@@ -17,7 +17,6 @@ mod trigger;
 pub(super) use console::Console;
 pub(super) use control::RealTime;
 pub use control::{Clock, Control, Found, Watcher};
-pub use ports::PortSelector;
 pub use real::{RealBoard, RealConfig, RealControl};
 pub use text::TextWatch;
 pub use trigger::CutTimes;
@@ -25,11 +24,11 @@ pub use trigger::CutTimes;
 use super::{
     Board, Checkpoint, Contents, CutPlan, CutReport, Operation, Port, Recording, RigError,
 };
+use crate::bench::ports::open;
 use crate::scenario::{BoardKind, Capability, ResetKind};
 use loader::Loader;
 use serialport::{ClearBuffer, SerialPort, TTYPort};
 use std::ops::Range;
-use std::path::Path;
 use std::time::Duration;
 
 /// The rate at which the mask ROM and the firmware talk, in baud.
@@ -109,7 +108,7 @@ impl<C: Control> SerialBoard<C> {
     fn open(&mut self, found: &Found) -> Result<TTYPort, RigError> {
         match self.control.held_port() {
             Some(port) => Ok(port),
-            None => open(&found.path),
+            None => open(&found.path, CONSOLE_BAUD),
         }
     }
 
@@ -192,6 +191,10 @@ impl<C: Control> Board for SerialBoard<C> {
         self.control.take_operations()
     }
 
+    fn moments(&mut self) -> Vec<Duration> {
+        self.control.moments()
+    }
+
     fn checkpoint(&mut self) -> Option<Checkpoint> {
         self.control.checkpoint()
     }
@@ -218,26 +221,4 @@ impl<C: Control> Board for SerialBoard<C> {
     fn fingerprint(&mut self) -> Option<[u8; 16]> {
         self.control.fingerprint()
     }
-}
-
-/// Opens a port for ourselves alone.
-pub(super) fn open(path: &Path) -> Result<TTYPort, RigError> {
-    serialport::new(path.to_string_lossy(), CONSOLE_BAUD).open_native().map_err(|error| {
-        let path = path.display();
-        let (what, advice) = match error.kind() {
-            // What `serialport` says of ports that are locked (flock) or exclusive (TIOCEXCL).
-            serialport::ErrorKind::NoDevice => (
-                "is in use by another program".to_owned(),
-                "; end it (a serial monitor?), or find it with `fuser -v` and the path",
-            ),
-            serialport::ErrorKind::Io(std::io::ErrorKind::NotFound) => {
-                ("is not there".to_owned(), "; is it plugged in?")
-            }
-            serialport::ErrorKind::Io(std::io::ErrorKind::PermissionDenied) => {
-                (error.to_string(), "; is the user in the group of serial ports (dialout, uucp)?")
-            }
-            _ => (error.to_string(), ""),
-        };
-        RigError::new(format!("{path}: {what}{advice}"))
-    })
 }

@@ -9,10 +9,11 @@
 //! first byte.
 
 use super::control::{Clock, Control, Found, RealTime, Watcher};
-use super::ports::PortSelector;
+use super::ports;
 use super::text::TextWatch;
 use super::trigger::{CutTimes, Power, Shared, Trigger, hold, lock};
-use super::{SerialBoard, open};
+use super::{CONSOLE_BAUD, SerialBoard, open};
+use crate::bench::PortSelector;
 use crate::board::{CutPlan, CutReport, Operation, RigError};
 use crate::power::PowerSwitch;
 use crate::scenario::{BoardKind, Capability, ChipName, CutKind, ResetKind};
@@ -76,7 +77,7 @@ impl RealControl {
     }
 
     fn find(&self) -> Result<Found, RigError> {
-        self.complete(self.config.port.wait(self.config.chip)?)
+        self.complete(ports::wait(&self.config.port, self.config.chip)?)
     }
 
     fn complete(&self, found: Found) -> Result<Found, RigError> {
@@ -140,7 +141,7 @@ impl Control for RealControl {
         if let Some(rest) = since.and_then(|since| off.checked_sub(since.elapsed())) {
             std::thread::sleep(rest);
         }
-        if since.is_some() && self.config.port.find(self.config.chip)?.is_none() {
+        if since.is_some() && ports::find(&self.config.port, self.config.chip)?.is_none() {
             // The port gets its power with the board.
             lock(&self.power).switch_on()?;
             self.started = true;
@@ -175,7 +176,7 @@ impl Control for RealControl {
             return power.switch_off();
         }
         if self.config.lines && power.held.is_none() {
-            let mut lines = open(&self.find()?.path)?;
+            let mut lines = open(&self.find()?.path, CONSOLE_BAUD)?;
             power.held = Some(hold(&mut lines)?);
         }
         Ok(())
@@ -217,6 +218,11 @@ impl Control for RealControl {
     }
 
     fn take_operations(&mut self) -> Vec<Operation> {
-        lock(&self.power).aim.take_operations()
+        lock(&self.power).take_operations()
+    }
+
+    fn moments(&mut self) -> Vec<Duration> {
+        let power = lock(&self.power);
+        power.moments.iter().map(|at| at.saturating_duration_since(self.clock.0)).collect()
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Power {
     /// The port whose lines hold the chip in reset.
     pub(super) held: Option<TTYPort>,
     pub(super) aim: Aim,
+    /// When the operations were announced that `aim` has seen, up to the cut.
+    pub(super) moments: Vec<Instant>,
     pub(super) plan: Option<(CutPlan, Option<TextWatch>)>,
     pub(super) cut: Option<CutReport>,
     pub(super) times: Option<CutTimes>,
@@ -68,9 +70,15 @@ impl Power {
         (self.plan, self.due) = (plan, None);
     }
 
+    pub(super) fn take_operations(&mut self) -> Vec<Operation> {
+        self.moments.clear();
+        self.aim.take_operations()
+    }
+
     /// Looks at the console. Whether the device was interrupted just now.
     fn see(&mut self, bytes: &[u8], at: Instant, lines: &mut TTYPort) -> bool {
         self.aim.console(bytes);
+        self.moments.resize(self.aim.operations(), at);
         let Some((plan, text)) = &mut self.plan else {
             return false;
         };
@@ -144,8 +152,13 @@ pub(super) struct Trigger {
 
 impl Watcher for Trigger {
     fn saw(&mut self, bytes: &[u8], at: Instant) {
-        if !self.over {
-            self.over = lock(&self.power).see(bytes, at, &mut self.lines);
+        let mut power = lock(&self.power);
+        if self.over {
+            // While the switch acted nobody read: what the device announced meanwhile counts, but not when
+            // it came.
+            power.aim.console(bytes);
+        } else {
+            self.over = power.see(bytes, at, &mut self.lines);
         }
     }
 

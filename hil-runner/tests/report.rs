@@ -6,11 +6,13 @@ mod outcomes;
 
 use hil_runner::board::Landing;
 use hil_runner::report::{
-    Progress, exit_code, html, json_line, junit, step_summary, table, write_step_summary,
+    Progress, cut_points_line, exit_code, html, json_line, junit, step_summary, table,
+    write_step_summary,
 };
 use hil_runner::run::{Outcome, Verdict};
 use outcomes::{
-    HOSTILE, failed, header, hostile, in_full, many, missed, not_run, passed, rig_error, suite,
+    HOSTILE, failed, header, hostile, in_full, late, many, missed, not_run, passed, rig_error,
+    suite,
 };
 use std::io::{self, Write};
 use std::path::Path;
@@ -109,10 +111,15 @@ fn the_step_summary_obeys_nothing() {
     // What stands in blocks of code is shown as it is.
     let outside: String = text.split("\n```\n").step_by(2).collect();
     assert!(!outside.contains("<script") && !outside.contains("<img"), "{text}");
-    let rows = text.lines().filter(|line| line.starts_with('|'));
     // Cells per row, with the bars that are part of a text left out.
-    let cells: Vec<usize> = rows.map(|row| row.replace("\\|", "").matches('|').count()).collect();
-    assert!(cells.len() == 7 && cells.iter().all(|number| *number == cells[0]), "{cells:?}");
+    let cells = |row: &&str| row.replace("\\|", "").matches('|').count();
+    let tables: Vec<_> = text.split("\n\n").filter(|block| block.starts_with('|')).collect();
+    for table in &tables {
+        let cells: Vec<usize> = table.lines().map(|row| cells(&row)).collect();
+        assert!(cells.iter().all(|number| *number == cells[0]), "{cells:?}");
+    }
+    let rows: Vec<_> = tables.iter().map(|table| table.lines().count()).collect();
+    assert_eq!(rows, [7, 3], "{text}");
     assert!(text.contains(&failed(59).replay));
     assert!(text.contains("2 cases could be run on no board"));
 }
@@ -263,4 +270,74 @@ fn the_page_says_where_a_cut_fell_that_missed() {
     run.cuts[0].landed = None;
     run.cuts[0].landing = Some(Landing::Unknown);
     assert!(html(None, &[run]).contains("not known"));
+}
+
+#[test]
+fn a_cut_point_is_covered_by_whatever_fell_there() {
+    let runs = late();
+    let line: serde_json::Value = serde_json::from_str(&cut_points_line(&runs).unwrap()).unwrap();
+    let [points] = line["cut-points"].as_array().unwrap().as_slice() else { panic!("{line}") };
+    assert_eq!(points["covered"], serde_json::json!([20, 21, 23]));
+    assert_eq!(points["missed"], serde_json::json!([{ "operation": 22, "tries": 3 }]));
+    assert_eq!((&points["where"], &points["step"]), (&"torn".into(), &3.into()));
+    let missed = "step 3, operation 22, torn: 3 tries";
+    let text = table(&runs);
+    assert!(text.contains("3 of 4") && text.contains(missed), "{text}");
+    let summary = step_summary(&runs);
+    assert!(summary.contains("| - | 3 of 4 | - |") && summary.contains(missed), "{summary}");
+    let page = html(None, &runs);
+    for needed in ["<td>20-23</td>", "<td>20-21, 23</td>", "<td>22 (3 tries)</td>"] {
+        assert!(page.contains(needed), "{needed}");
+    }
+}
+
+#[test]
+fn a_cut_of_a_run_without_verdict_covers_nothing() {
+    let mut runs = late();
+    runs[0].verdict = Verdict::RigError;
+    // Nor does one of which nobody knows where it fell.
+    runs[1].cuts[0].counts_for = None;
+    runs[1].cuts[0].landing = Some(Landing::Unknown);
+    runs[2].earlier.clear();
+    runs[2].cuts[0].fired = false;
+    assert!(table(&runs).contains("1 of 4"), "{}", table(&runs));
+}
+
+#[test]
+fn what_an_earlier_session_hit_stays_covered() {
+    let mut runs = late();
+    // The run that missed is done again, and now something else happens in it.
+    let again = Outcome { earlier: Vec::new(), ..runs[1].clone() };
+    runs.push(again);
+    assert!(table(&runs).contains("3 of 4"), "{}", table(&runs));
+}
+
+#[test]
+fn boards_that_cut_exactly_have_their_points_on_the_page_only() {
+    let runs = [in_full(1), passed(2)];
+    assert!(!table(&runs).contains("cut points") && !step_summary(&runs).contains("Cut points"));
+    assert!(html(None, &runs).contains("before -, torn 2 of 2, after -"));
+    // Unless one was left out.
+    let text = table(&[in_full(1), rig_error(2)]);
+    assert!(text.contains("1 of 2") && text.contains("operation 2, torn: 1 try"), "{text}");
+}
+
+#[test]
+fn a_point_of_a_chain_lies_behind_the_one_before() {
+    let chain = |first: u32, second: u32, fell: u32| {
+        let mut run = late().remove(0);
+        let cut = |number: u32, fell: u32| {
+            let mut cut = run.cuts[0].clone();
+            (cut.number, cut.counts_for) = (Some(number), Some(fell));
+            cut
+        };
+        let cuts = vec![cut(first, first), cut(second, fell)];
+        run.run = format!("cut {first}, {second}");
+        Outcome { cuts, ..run }
+    };
+    let text = table(&[chain(1, 1, 1), chain(1, 2, 3), chain(2, 2, 2)]);
+    // The two first cuts, one second cut behind each.
+    assert!(text.contains("4 of 5"), "{text}");
+    let missed = "step 3, operation 2, torn, behind step 3, operation 1, torn: 1 try";
+    assert!(text.contains(missed), "{text}");
 }

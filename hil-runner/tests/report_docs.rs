@@ -6,9 +6,9 @@
 
 mod outcomes;
 
-use hil_runner::report::{json_line, junit, step_summary, table};
+use hil_runner::report::{cut_points_line, json_line, junit, step_summary, table};
 use hil_runner::run::Outcome;
-use outcomes::{failed, header, in_full, not_run, passed};
+use outcomes::{failed, header, in_full, late, not_run, passed};
 use std::path::Path;
 use std::{env, fs};
 
@@ -24,9 +24,11 @@ fn example() -> Vec<Outcome> {
 }
 
 /// What stands between the lines `<!-- NAME -->` and `<!-- end -->`: language and text.
-fn examples() -> [(&'static str, &'static str, String); 5] {
+fn examples() -> [(&'static str, &'static str, String); 7] {
     let all = example();
     [
+        ("points", "text", table(&late())),
+        ("points-line", "json", cut_points_line(&late()).unwrap()),
         ("table", "text", table(&all)),
         ("header", "json", serde_json::to_string(&header()).unwrap()),
         ("line", "json", json_line(&passed(2)).unwrap()),
@@ -58,7 +60,7 @@ fn the_examples_are_current() {
 fn every_key_of_a_line_is_explained() {
     let page = fs::read_to_string(page()).unwrap();
     let keys = |value: serde_json::Value| value.as_object().unwrap().keys().cloned().collect();
-    let mut all: Vec<String> = keys(serde_json::to_value(failed(1)).unwrap());
+    let mut all: Vec<String> = keys(serde_json::to_value(&late()[1]).unwrap());
     all.extend::<Vec<String>>(keys(serde_json::to_value(header()).unwrap()));
     for key in all {
         assert!(page.contains(&format!("| `{key}` |")), "{key} is not explained");

@@ -24,7 +24,7 @@ fn options() -> Options {
         dumps: None,
         only: None,
         sample: 1,
-        done: Default::default(),
+        finished: Vec::new(),
     }
 }
 

@@ -118,7 +118,7 @@ fn execute(what: What<'_>, board: &BoardArgs) -> io::Result<Option<u8>> {
             dumps: Some(folder.clone()),
             only,
             sample,
-            done: BTreeSet::new(),
+            finished: Vec::new(),
         },
         finished: finished.clone(),
         cancelled: Arc::clone(&cancelled),
@@ -137,6 +137,9 @@ fn execute(what: What<'_>, board: &BoardArgs) -> io::Result<Option<u8>> {
     let outcomes = keeper.outcomes;
     if let Err(error) = journal.sync() {
         eprintln!("error: {error}");
+    }
+    if json && let Ok(line) = report::cut_points_line(&outcomes) {
+        print(&format!("{line}\n"));
     }
     finish(folder, &header, &outcomes)?;
     if cancelled.load(Ordering::Relaxed) {

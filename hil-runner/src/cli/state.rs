@@ -7,7 +7,6 @@ use hil_runner::bench::{StateDir, load};
 use hil_runner::board::{RigError, qemu};
 use hil_runner::run::{CrashState, Options, ReplayError, StateError};
 use hil_runner::scenario::Sources;
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 
@@ -28,7 +27,7 @@ pub(super) fn state(args: &StateArgs) -> io::Result<Option<u8>> {
         dumps: None,
         only: None,
         sample: 1,
-        done: BTreeSet::new(),
+        finished: Vec::new(),
     };
     let sources = Sources { family: args.family.clone() };
     let state = match CrashState::read(&args.file, &sources, &options) {

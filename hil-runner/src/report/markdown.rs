@@ -1,6 +1,7 @@
 //! A summary in Markdown, as GitHub shows it for a step of a workflow.
 
 use super::overall::headline;
+use super::points::points;
 use super::results::{Results, VERDICTS, name};
 use super::terminal::place;
 use super::text::{count, grouped, visible};
@@ -61,6 +62,7 @@ pub fn step_summary(outcomes: &[Outcome]) -> String {
         let more = (troubles.len() - RUNS) as u64;
         let _ = writeln!(text, "\nAnd {}.", count(more, "more run"));
     }
+    cut_points(&mut text, outcomes);
     let left_out = results.left_out();
     if !left_out.is_empty() {
         text.push_str("\n#### Not run\n\n");
@@ -70,6 +72,32 @@ pub fn step_summary(outcomes: &[Outcome]) -> String {
         let _ = writeln!(text, "- {cases} on {}: {}", plain(board), plain(reason));
     }
     text
+}
+
+/// The cut points that were asked for and covered, as on a terminal.
+fn cut_points(text: &mut String, outcomes: &[Outcome]) {
+    let points = points(outcomes);
+    let telling: Vec<_> = points.iter().filter(|scenario| scenario.is_telling()).collect();
+    if telling.is_empty() {
+        return;
+    }
+    text.push_str("\n#### Cut points: covered of asked\n\n");
+    text.push_str("| scenario | board | before | torn | after |\n|---|---|---:|---:|---:|\n");
+    for scenario in &telling {
+        let (name, counts) = (plain(scenario.scenario), scenario.counts().join(" | "));
+        let _ = writeln!(text, "| {name} | {} | {counts} |", scenario.kind.name());
+    }
+    let missed: Vec<_> = telling.iter().flat_map(|scenario| scenario.missed()).collect();
+    if !missed.is_empty() {
+        text.push_str("\nNot covered:\n\n");
+    }
+    for point in missed.iter().take(RUNS) {
+        let _ = writeln!(text, "- {}", plain(point));
+    }
+    if missed.len() > RUNS {
+        let more = count((missed.len() - RUNS) as u64, "cut point");
+        let _ = writeln!(text, "- and {more} more");
+    }
 }
 
 fn table(text: &mut String, results: &Results<'_>) {

@@ -1,6 +1,7 @@
 //! The end of a run on a terminal.
 
 use super::overall::headline;
+use super::points::points;
 use super::results::{Results, VERDICTS, name, tally};
 use super::text::{count, grouped, visible};
 use crate::run::{Outcome, Verdict};
@@ -12,7 +13,8 @@ use std::fmt::Write;
 const LINES: usize = 50;
 
 /// What is shown at the end of a run: a table by scenario and board, what was not run and why, a line for
-/// each run that did not pass, which ends with the command that does it again, and one line for the whole.
+/// each run that did not pass, which ends with the command that does it again, the cut points that were asked
+/// for and covered, and one line for the whole.
 #[must_use]
 pub fn table(outcomes: &[Outcome]) -> String {
     let results = Results::of(outcomes);
@@ -34,10 +36,40 @@ pub fn table(outcomes: &[Outcome]) -> String {
         let more = (troubles.len() - LINES) as u64;
         let _ = writeln!(text, "and {} that did not pass", count(more, "more run"));
     }
+    text += &cut_points(outcomes);
     if let Some(spread) = latencies(outcomes) {
         let _ = writeln!(text, "{spread}");
     }
     let _ = writeln!(text, "{}", headline(&results));
+    text
+}
+
+/// A table of the cut points that were asked for and those that were covered, with a line for each that was
+/// not. Boards that cut exactly are in it only if they left a point out.
+fn cut_points(outcomes: &[Outcome]) -> String {
+    let points = points(outcomes);
+    let telling: Vec<_> = points.iter().filter(|scenario| scenario.is_telling()).collect();
+    if telling.is_empty() {
+        return String::new();
+    }
+    let mut table = plain_table();
+    table.set_header(["covered of asked cut points", "board", "before", "torn", "after"]);
+    for scenario in &telling {
+        let place = [visible(scenario.scenario), scenario.kind.name().to_owned()];
+        table.add_row(place.into_iter().chain(scenario.counts()));
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut text = format!("{table}\n");
+    let missed: Vec<_> = telling.iter().flat_map(|scenario| scenario.missed()).collect();
+    for point in missed.iter().take(LINES) {
+        let _ = writeln!(text, "not covered: {point}");
+    }
+    if missed.len() > LINES {
+        let more = count((missed.len() - LINES) as u64, "cut point");
+        let _ = writeln!(text, "and {more} more that were not covered");
+    }
     text
 }
 
@@ -78,11 +110,16 @@ pub(super) fn place(run: &Outcome) -> Option<String> {
     Some(format!("{}:{}: step {}, {}", run.file.display(), step.line, step.number, step.verb))
 }
 
-fn counts(results: &Results<'_>) -> Table {
+fn plain_table() -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.remove_style(TableComponent::HorizontalLines);
     table.remove_style(TableComponent::MiddleIntersections);
+    table
+}
+
+fn counts(results: &Results<'_>) -> Table {
+    let mut table = plain_table();
     let mut header = vec!["scenario", "board", "cases", "runs", "planned", "fired", "landed"];
     // Columns of verdicts that came up nowhere would only widen the table.
     let all = results.tally();

@@ -1,15 +1,17 @@
 //! All runs of a case on a board.
 
+use super::blank::blank;
 use super::device::{Device, Progress, START};
 use super::exec::{Exec, Shared};
 use super::images::Images;
 use super::landing::Landings;
 use super::outcome::{Outcome, StepRecord, Verdict};
+use super::point;
 use super::stop::Stop;
 use crate::board::{Board, Contents, RigError};
 use crate::scenario::{BoardKind, Case, Cut, Scenario, needs};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -26,14 +28,15 @@ pub struct Options {
     pub rollback_bootloader: Option<Vec<u8>>,
     /// How often a run is tried at most when the bench fails or a cut misses, at least once.
     pub attempts: u32,
-    /// Folder for flash contents that the flash model does not predict; it need not exist.
+    /// Folder for flash contents that the flash model does not predict; made when there are any.
     pub dumps: Option<PathBuf>,
     /// Only this run: the numbers of the operations for the cuts at `every` operation.
     pub only: Option<Vec<u32>>,
     /// Of a cut at every operation, behind the first [`SHORT`](Self::SHORT) only each n-th; at least 1.
     pub sample: u32,
-    /// Runs that are left out, by the same numbers.
-    pub done: BTreeSet<Vec<u32>>,
+    /// What earlier sessions made of the case. Runs that came to a verdict are left out, and where their cuts
+    /// fell counts.
+    pub finished: Vec<Outcome>,
 }
 
 impl Options {
@@ -70,7 +73,8 @@ pub fn run_case(
     let rollback = case.device.rollback && bootloader;
     let landings = Landings::new(contents.clone(), rollback, options.dumps.clone());
     let choices = options.only.clone().unwrap_or_default();
-    let shared = Shared { choices, landings: Some(landings), ..Shared::default() };
+    let mut shared = Shared { choices, landings: Some(landings), ..Shared::default() };
+    shared.hit.extend(options.finished.iter().flat_map(point::of_outcome));
     Runs {
         board,
         case,
@@ -80,6 +84,8 @@ pub fn run_case(
         cancelled,
         blank,
         shared,
+        done: options.finished.iter().filter_map(Outcome::done).collect(),
+        missed: Vec::new(),
         consoles: 0,
         first: true,
     }
@@ -117,64 +123,6 @@ fn prepare(case: &Case, options: &Options) -> Result<(Images, Contents), RigErro
     Ok((images, contents))
 }
 
-impl Outcome {
-    /// The command that does a run of the case again.
-    fn again(&self, choices: &[String]) -> String {
-        let board = match self.kind {
-            BoardKind::Model => "model",
-            BoardKind::Virtual => "virtual",
-            BoardKind::Qemu => "qemu",
-            BoardKind::Serial | BoardKind::SwitchedSerial => &self.board,
-        };
-        let at = match choices {
-            [] => String::new(),
-            choices => format!(" --at {}", choices.join(",")),
-        };
-        let (file, case) = (quoted(&self.file.display().to_string()), quoted(&self.case));
-        format!("hil-runner run {file} --case {case}{at} --board {board}")
-    }
-
-    /// Of a case whose board cannot be had.
-    pub(super) fn without_board(
-        scenario: &Scenario,
-        case: &Case,
-        board: &str,
-        error: &RigError,
-    ) -> Self {
-        let blank = named(board, BoardKind::Serial, scenario, case);
-        Self { verdict: Verdict::RigError, reason: Some(error.to_string()), ..blank }
-    }
-}
-
-/// An outcome with all that is known before the run.
-fn blank(board: &dyn Board, scenario: &Scenario, case: &Case) -> Outcome {
-    named(board.name(), board.kind(), scenario, case)
-}
-
-fn named(board: &str, kind: BoardKind, scenario: &Scenario, case: &Case) -> Outcome {
-    let outcome = Outcome {
-        scenario: scenario.name.clone(),
-        file: relative(&scenario.file),
-        case: case.name.clone(),
-        run: String::new(),
-        board: board.into(),
-        kind,
-        verdict: Verdict::Pass,
-        attempt: 1,
-        reason: None,
-        step: None,
-        cuts: Vec::new(),
-        boots: Vec::new(),
-        otadata: Vec::new(),
-        operations: Vec::new(),
-        console: Vec::new(),
-        replay: String::new(),
-        seconds: 0.0,
-    };
-    let replay = outcome.again(&[]);
-    Outcome { replay, ..outcome }
-}
-
 struct Runs<'a> {
     board: &'a mut dyn Board,
     case: &'a Case,
@@ -184,6 +132,10 @@ struct Runs<'a> {
     cancelled: &'a AtomicBool,
     blank: Outcome,
     shared: Shared,
+    /// Runs that are left out.
+    done: BTreeSet<Vec<u32>>,
+    /// Runs that were not hit.
+    missed: Vec<Outcome>,
     /// Consoles of failed runs that were given away.
     consoles: usize,
     first: bool,
@@ -231,6 +183,7 @@ impl Runs<'_> {
                 break;
             }
         }
+        self.hit_later(give);
         if !failed && self.options.only.is_none() {
             self.vacuous(give);
         }
@@ -238,7 +191,7 @@ impl Runs<'_> {
 
     /// Whether the next run was done before. Then its cuts have fired.
     fn is_done(&mut self) -> bool {
-        let done = &self.options.done;
+        let done = &self.done;
         let mut choices = self.shared.choices.clone();
         while !done.contains(&choices) {
             // Deeper places are known only to a run that meets them, or to one that did.
@@ -276,8 +229,13 @@ impl Runs<'_> {
     /// no such place, or operations were only counted.
     fn one(&mut self) -> Option<(Option<Outcome>, bool)> {
         let mut attempt = 1;
+        let mut earlier = Vec::new();
         loop {
             let end = self.attempt();
+            let cuts = &end.progress.cuts;
+            if matches!(end.stop, None | Some(Stop::Missed { .. } | Stop::Fail(_))) {
+                self.shared.hit.extend(point::all_fell(cuts));
+            }
             let verdict = match &end.stop {
                 None | Some(Stop::SameAs(_)) => Verdict::Pass,
                 Some(Stop::Cancelled) => return None,
@@ -289,18 +247,36 @@ impl Runs<'_> {
                 Some(Stop::Fail(_) | Stop::Interrupted) => Verdict::Fail,
                 Some(Stop::Rig(_)) => Verdict::RigError,
                 // A cut that fell elsewhere counts for where it fell.
-                Some(Stop::Missed { .. }) if self.shared.covered() => Verdict::Pass,
+                Some(Stop::Missed { .. }) if self.shared.covers(cuts) => Verdict::Pass,
                 Some(Stop::Missed { .. }) => Verdict::MissedWindow,
             };
             let may = matches!(end.stop, Some(Stop::Rig(_) | Stop::Missed { again: true, .. }));
             let again = may && verdict != Verdict::Pass && attempt < self.options.attempts;
             if again {
                 attempt += 1;
+                if verdict == Verdict::MissedWindow {
+                    earlier.push(end.progress.cuts);
+                }
                 self.shared.kept.clear();
                 continue;
             }
             let fired = end.fired;
-            return Some((Some(self.outcome(end, verdict, attempt)), fired));
+            let outcome = Outcome { earlier, ..self.outcome(end, verdict, attempt) };
+            if verdict == Verdict::MissedWindow {
+                self.missed.push(outcome.clone());
+            }
+            return Some((Some(outcome), fired));
+        }
+    }
+
+    /// Tells again of runs that were missed and whose places the cuts of later runs have hit.
+    fn hit_later(&mut self, give: &mut dyn FnMut(Outcome)) {
+        for outcome in std::mem::take(&mut self.missed) {
+            if self.shared.covers(&outcome.cuts) {
+                let console = Vec::new();
+                let (reason, step, verdict) = (None, None, Verdict::Pass);
+                give(Outcome { verdict, reason, step, console, ..outcome });
+            }
         }
     }
 
@@ -319,11 +295,21 @@ impl Runs<'_> {
             }
             exec.run()
         });
-        let fired = exec.every_fired >= exec.shared.choices.len();
+        let all = exec.every_fired >= exec.shared.choices.len();
         let progress = exec.device.kept();
         let console = exec.device.log().lines().collect();
         let seconds = clock.elapsed().as_secs_f64();
-        End { stop: result.err(), progress, console, fired, seconds }
+        let mut stop = result.err();
+        // One that came too late was aimed at an operation that is there.
+        let fired = all || matches!(stop, Some(Stop::Missed { .. }));
+        if stop == Some(Stop::NoSuchOperation)
+            && let Some(landings) = &mut self.shared.landings
+            && let Err(missed) = landings.missed()
+        {
+            // Behind a cut that fell elsewhere there are other operations than those that are meant.
+            stop = Some(missed);
+        }
+        End { stop, progress, console, fired, seconds }
     }
 
     fn outcome(&mut self, end: End, verdict: Verdict, attempt: u32) -> Outcome {
@@ -385,16 +371,4 @@ impl Runs<'_> {
             });
         }
     }
-}
-
-/// A path as seen from the current folder, if it is below that.
-fn relative(path: &Path) -> PathBuf {
-    let here = std::env::current_dir().ok();
-    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).into()
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if path.chars().all(plain) { path.into() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }

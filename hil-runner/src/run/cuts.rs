@@ -12,11 +12,12 @@ impl Exec<'_, '_> {
     /// Notes a cut that has interrupted the device, and where it fell.
     pub(super) fn fired(&mut self, step: &Step, cut: &Cut, planned: Option<&Planned>) -> Run {
         let report = self.report.take().or_else(|| self.device.board.take_cut());
+        let moments = self.device.board.moments();
         let operations = self.device.operations();
         self.device.interrupted();
         let unknown = report.as_ref().is_some_and(|report| report.landing == Landing::Unknown);
         let found = match planned.filter(|_| unknown) {
-            Some(planned) => self.locate(cut, planned, &operations)?,
+            Some(planned) => self.locate(cut, planned, &operations, &moments)?,
             None => None,
         };
         if cut.is_every() {
@@ -31,10 +32,11 @@ impl Exec<'_, '_> {
         let record = CutRecord { latency, ..record };
         let record = match found {
             None => CutRecord { fired: true, landing, operation, ..record },
-            Some(Found { landing, number, operation }) => CutRecord {
+            Some(Found { landing, number, counts_for, operation }) => CutRecord {
                 fired: true,
                 landing: Some(landing),
                 landed: number,
+                counts_for,
                 operation,
                 ..record
             },
@@ -83,6 +85,7 @@ impl Exec<'_, '_> {
             fired: false,
             landing: None,
             landed: None,
+            counts_for: None,
             operation: None,
             latency: None,
         }
@@ -91,18 +94,20 @@ impl Exec<'_, '_> {
     /// The step is over, and the cut did not fire.
     pub(super) fn not_fired(&mut self, step: &Step, cut: &Cut, planned: Option<&Planned>) -> Run {
         let count = self.device.operations().len();
+        let record = self.record(step, cut, planned);
+        let asked = record.asked.clone();
         if let Some(Planned { plan, instead: Some(_), .. }) = planned
             && let CutPoint::Operation { number, .. } = plan.point
             && let Some(landings) = &mut self.shared.landings
         {
             let moment = (self.device.progress.step, self.device.progress.cuts_made);
-            return Err(landings.too_late(moment, number));
+            let stop = landings.too_late(moment, number);
+            self.device.progress.cuts.push(record);
+            return Err(stop);
         }
         if cut.is_every() {
             return Err(Stop::NoSuchOperation);
         }
-        let record = self.record(step, cut, planned);
-        let asked = record.asked.clone();
         self.device.progress.cuts.push(record);
         fail(format!("the cut never fired ({asked}): this part of the step has {count} operations"))
     }

@@ -3,7 +3,8 @@
 use super::device::{Device, Progress, START};
 use super::images::Images;
 use super::landing::Landings;
-use super::outcome::BootRecord;
+use super::outcome::{BootRecord, CutRecord};
+use super::point::{self, Point};
 use super::steps::Planned;
 use super::stop::{Run, Stop, fail};
 use crate::board::{Board, Checkpoint, CutPlan, CutPoint, CutReport, Recording, RigError};
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub(super) known: BTreeMap<Known, String>,
     /// As of the run that goes on.
     pub(super) visited: Vec<Known>,
+    /// Where the cuts of runs with a verdict fell.
+    pub(super) hit: BTreeSet<Vec<Point>>,
     /// Where cuts fell, on boards that do not know it themselves.
     pub(super) landings: Option<Landings>,
 }
@@ -49,10 +52,9 @@ impl Shared {
         }
     }
 
-    /// Whether cuts of some run have fallen where those of this one were to fall.
-    pub(super) fn covered(&self) -> bool {
-        let landings = self.landings.as_ref().filter(|_| !self.choices.is_empty());
-        landings.is_some_and(|landings| landings.covers(&self.choices))
+    /// Whether the cuts of some run have fallen where these were asked for.
+    pub(super) fn covers(&self, cuts: &[CutRecord]) -> bool {
+        self.hit.contains(&point::asked(cuts))
     }
 
     /// The run did not pass.

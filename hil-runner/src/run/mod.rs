@@ -1,5 +1,6 @@
 //! Runs cases on boards, and keeps what came of it.
 
+mod blank;
 mod case;
 mod command;
 mod console;
@@ -14,6 +15,7 @@ mod judge;
 mod landing;
 mod otadata;
 mod outcome;
+pub(crate) mod point;
 mod replay;
 mod session;
 mod smp;

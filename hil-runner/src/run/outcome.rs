@@ -32,6 +32,9 @@ pub struct Outcome {
     pub step: Option<StepRecord>,
     /// The cuts, in their order.
     pub cuts: Vec<CutRecord>,
+    /// The cuts of each attempt before this one that missed. They count for where they fell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Vec<CutRecord>>,
     /// The starts of the device that were judged.
     pub boots: Vec<BootRecord>,
     /// Both select entries before the first cut, and after the last start that followed a cut; empty where
@@ -46,6 +49,16 @@ pub struct Outcome {
     pub replay: String,
     /// How long it took, in seconds.
     pub seconds: f64,
+}
+
+impl Outcome {
+    /// The numbers of the operations for the cuts at `every` operation, if the run need not be done again: what
+    /// came to no verdict is.
+    pub(super) fn done(&self) -> Option<Vec<u32>> {
+        let decided = matches!(self.verdict, Verdict::Pass | Verdict::Fail | Verdict::NotRun);
+        let numbers = self.run.trim_start_matches("cut ").split(", ");
+        decided.then(|| numbers.filter_map(|number| number.parse().ok()).collect())
+    }
 }
 
 /// A verdict, from best to worst.
@@ -109,6 +122,10 @@ pub struct CutRecord {
     /// Number of the operation that `landing` is about, from 1, where that was found out from flash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub landed: Option<u32>,
+    /// Number of the operation that the cut counts for, where that was found out from flash: one asked for
+    /// there, as far into it, would have fallen in the same place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_for: Option<u32>,
     /// The operation, if it is known.
     pub operation: Option<Operation>,
     /// From its trigger on the console to the end of the command to the power switch, in milliseconds,
@@ -121,19 +138,8 @@ impl CutRecord {
     /// Whether it is known to have fallen where it was asked for.
     #[must_use]
     pub fn hit(&self) -> bool {
-        let into = self.into.unwrap_or(0.0);
-        self.fired
-            && match self.landing {
-                Some(Landing::Exact) => true,
-                Some(Landing::Before) => self.landed == self.number && into <= 0.0,
-                Some(Landing::Torn) => self.landed == self.number && into > 0.0 && into < 1.0,
-                // Without loss of power, the command that it fell into ended.
-                Some(Landing::After) => {
-                    let ends = into >= 1.0 || into > 0.0 && !self.kind.stops_flash();
-                    self.landed == self.number && ends
-                }
-                Some(Landing::Unknown | Landing::Unpredicted) | None => false,
-            }
+        let found = self.counts_for.is_some() && self.counts_for == self.number;
+        self.fired && (self.landing == Some(Landing::Exact) || found)
     }
 }
 

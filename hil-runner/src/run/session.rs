@@ -1,10 +1,10 @@
 //! Many cases on many boards.
 
 use super::case::{Options, leave, run_case};
-use super::outcome::{Outcome, Verdict};
+use super::outcome::Outcome;
 use crate::board::{Board, RigError};
 use crate::scenario::{Case, Scenario};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -100,22 +100,16 @@ impl Session {
     }
 }
 
-/// Which runs of which case on which board are done. The operations that were cut tell them apart.
-type Done = BTreeMap<(String, String), BTreeSet<Vec<u32>>>;
+/// What earlier sessions made of which case on which kind of board.
+type Finished = BTreeMap<(String, String), Vec<Outcome>>;
 
-fn by_case(finished: &[Outcome]) -> Done {
-    let mut done = Done::new();
-    for outcome in finished {
-        // What came to no verdict is tried again.
-        if !matches!(outcome.verdict, Verdict::Pass | Verdict::Fail | Verdict::NotRun) {
-            continue;
-        }
-        let numbers = outcome.run.trim_start_matches("cut ").split(", ");
-        let numbers = numbers.filter_map(|number| number.parse().ok()).collect();
+fn by_case(outcomes: &[Outcome]) -> Finished {
+    let mut finished = Finished::new();
+    for outcome in outcomes {
         let key = (format!("{:?}", outcome.kind), outcome.case.clone());
-        done.entry(key).or_default().insert(numbers);
+        finished.entry(key).or_default().push(outcome.clone());
     }
-    done
+    finished
 }
 
 struct Worker {
@@ -125,7 +119,7 @@ struct Worker {
     left: Arc<Mutex<usize>>,
     scenarios: Arc<Vec<Scenario>>,
     options: Arc<Options>,
-    finished: Arc<Done>,
+    finished: Arc<Finished>,
     cancelled: Arc<AtomicBool>,
     sender: mpsc::UnboundedSender<Event>,
 }
@@ -208,8 +202,8 @@ impl Worker {
         match self.seat.board(case) {
             Ok(board) => {
                 let key = (format!("{:?}", board.kind()), case.name.clone());
-                let done = self.finished.get(&key).cloned().unwrap_or_default();
-                let options = Options { done, ..(*self.options).clone() };
+                let finished = self.finished.get(&key).cloned().unwrap_or_default();
+                let options = Options { finished, ..(*self.options).clone() };
                 run_case(board, scenario, case, &options, &self.cancelled, &mut give);
             }
             Err(error) => give(Outcome::without_board(scenario, case, &self.seat.name(), &error)),

@@ -55,9 +55,11 @@ pub(crate) fn passed(number: u32) -> Outcome {
             fired: true,
             landing: Some(Landing::Exact),
             landed: None,
+            counts_for: None,
             operation: Some(last),
             latency: None,
         }],
+        earlier: Vec::new(),
         boots: vec![boot("v1", "factory", 0), boot("v1", "factory", 1), boot("v2", "ota_0", 1)],
         otadata: vec![[erased(), erased()], [entry(1, "NEW", true), erased()]],
         operations: Vec::new(),
@@ -136,6 +138,38 @@ pub(crate) fn missed(number: u32) -> Outcome {
     run.reason = Some("the cut fell 3.2 ms after the operation that it was aimed at".into());
     run.cuts[0].landing = Some(Landing::Unknown);
     run
+}
+
+/// A real board that was to be cut in four operations: one was hit at once, one at the second attempt, and one
+/// by a cut that was aimed at another; one was hit by nothing.
+pub(crate) fn late() -> Vec<Outcome> {
+    let cut = |asked: u32, fell: u32| {
+        let landing = Some(Landing::Torn);
+        let operation = Some(operation(fell));
+        let (landed, counts_for) = (Some(fell), Some(fell));
+        CutRecord { landing, landed, counts_for, operation, ..passed(asked).cuts.remove(0) }
+    };
+    let run = |number: u32, fell: &[u32]| {
+        let mut cuts: Vec<_> = fell.iter().map(|fell| vec![cut(number, *fell)]).collect();
+        let cuts_of_last = cuts.pop().unwrap();
+        let replay = passed(number).replay.replace("virtual", "desk");
+        Outcome {
+            board: "desk".into(),
+            kind: BoardKind::SwitchedSerial,
+            attempt: fell.len() as u32,
+            cuts: cuts_of_last,
+            earlier: cuts,
+            replay,
+            ..passed(number)
+        }
+    };
+    let reason = "the cut was to fall at operation 22 and fell into operation 21";
+    let missed = Outcome {
+        verdict: Verdict::MissedWindow,
+        reason: Some(reason.into()),
+        ..run(22, &[24, 20, 21])
+    };
+    vec![run(20, &[20]), run(21, &[23, 21]), missed, run(23, &[25])]
 }
 
 /// A suite with every verdict, chains of cuts, two boards, and hostile text.

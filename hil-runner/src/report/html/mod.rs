@@ -7,9 +7,11 @@
 mod detail;
 mod matrix;
 mod otadata;
+mod points;
 mod timeline;
 
 use super::overall::{Overall, headline};
+use super::points as cut_points;
 use super::results::{Results, name};
 use super::terminal::place;
 use super::text::{count, visible};
@@ -35,6 +37,7 @@ pub fn html(header: Option<&Header>, outcomes: &[Outcome]) -> String {
     let results = Results::of(outcomes);
     let troubles = results.troubles();
     let shown = Shown::of(&results, &troubles);
+    let cut_points = cut_points::points(outcomes);
     let overall = Overall::of(&results.tally());
     let page = html! {
         (DOCTYPE)
@@ -55,11 +58,12 @@ pub fn html(header: Option<&Header>, outcomes: &[Outcome]) -> String {
                     p class={ "overall " (class(overall.verdict())) } {
                         (symbol(overall.verdict())) " " (headline(&results))
                     }
-                    (contents(&results, &troubles))
+                    (contents(&results, &troubles, !cut_points.is_empty()))
                 }
                 main #main tabindex="-1" {
                     @if !troubles.is_empty() { (did_not_pass(&troubles, &shown)) }
                     (matrix::section(&results, &shown))
+                    (points::section(&cut_points))
                     (not_run(&results))
                     (detail::section(&shown))
                     @if let Some(header) = header { (this_run(header)) }
@@ -121,7 +125,7 @@ fn badge(verdict: Verdict) -> Markup {
     html! { span class={ "badge " (class(verdict)) } { (symbol(verdict)) " " (verdict) } }
 }
 
-fn contents(results: &Results<'_>, troubles: &[&Outcome]) -> Markup {
+fn contents(results: &Results<'_>, troubles: &[&Outcome], cut_points: bool) -> Markup {
     html! {
         nav aria-label="On this page" {
             ul {
@@ -129,6 +133,7 @@ fn contents(results: &Results<'_>, troubles: &[&Outcome]) -> Markup {
                     li { a href="#did-not-pass" { "What did not pass" } }
                 }
                 li { a href="#results" { "All results" } }
+                @if cut_points { li { a href="#cut-points" { "Cut points" } } }
                 @if results.tally().of(Verdict::NotRun) > 0 {
                     li { a href="#not-run" { "What was not run" } }
                 }

@@ -106,6 +106,14 @@ impl Predicted {
         })
     }
 
+    /// The number of the operation at which a cut asked for in the same way falls there.
+    pub(super) fn counts_for(&self, kind: CutKind, asked: &CutPoint, spot: Spot) -> Option<u32> {
+        let CutPoint::Operation { into, .. } = *asked else { return None };
+        [spot.done, spot.done + 1]
+            .into_iter()
+            .find(|&number| self.wanted(kind, &CutPoint::Operation { number, into }) == Some(spot))
+    }
+
     /// Where a cut fell that left this. Of places that leave the same, the wanted one is taken if it is
     /// among them, else the first one. `announced`: operations that the firmware has announced, each
     /// before it began. `None`: the model predicts no such contents.
@@ -317,5 +325,30 @@ mod tests {
         assert_eq!(wanted(CutKind::EnReset, 2, 0.3), at(1, true));
         assert_eq!(wanted(CutKind::EnReset, 2, 0.7), at(2, false));
         assert_eq!(wanted(CutKind::Rail, 4, 0.5), None);
+    }
+
+    #[test]
+    fn a_place_counts_for_the_operation_that_it_would_have_been_asked_for() {
+        let counts = |kind, into, spot: Option<Spot>| {
+            predicted().counts_for(kind, &CutPoint::Operation { number: 1, into }, spot.unwrap())
+        };
+        for (into, spot, number) in [
+            (0.0, at(0, false), Some(1)),
+            (0.0, at(2, false), Some(3)),
+            (0.0, at(3, false), None),
+            (0.0, at(1, true), None),
+            (0.5, at(1, true), Some(2)),
+            (0.5, at(1, false), None),
+            (1.0, at(0, false), None),
+            (1.0, at(3, false), Some(3)),
+            (1.0, at(2, true), None),
+        ] {
+            assert_eq!(counts(CutKind::Rail, into, spot), number, "{into} {spot:?}");
+        }
+        // A reset lets an erase end, and the first of two commands.
+        assert_eq!(counts(CutKind::EnReset, 0.4, at(1, false)), Some(1));
+        assert_eq!(counts(CutKind::EnReset, 0.4, at(1, true)), Some(2));
+        assert_eq!(counts(CutKind::EnReset, 0.9, at(1, true)), None);
+        assert_eq!(counts(CutKind::EnReset, 0.9, at(2, false)), Some(2));
     }
 }

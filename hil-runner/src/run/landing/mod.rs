@@ -8,6 +8,7 @@
 
 mod aim;
 mod compare;
+mod dump;
 mod predict;
 
 use super::device::Device;
@@ -15,14 +16,14 @@ use super::exec::Exec;
 use super::otadata;
 use super::steps::Planned;
 use super::stop::{Run, Stop};
-use crate::board::{Contents, CutPoint, Landing, Operation, RigError};
+use crate::board::{Contents, CutPoint, Landing, Operation};
 use crate::scenario::Cut;
 use aim::{Aim, Announced};
 use compare::{Pieces, Predicted, Spot};
 use predict::{From, Moment, predict};
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What is known of where cuts fall, over all runs of a case.
 pub(super) struct Landings {
@@ -35,10 +36,6 @@ pub(super) struct Landings {
     /// Why nothing can be said in this attempt from here on.
     lost: Option<String>,
     miss: Option<Miss>,
-    /// The operations at which the cuts at `every` operation fell; `None` since one fell between.
-    path: Option<Vec<u32>>,
-    /// All such paths, and those that lead there.
-    covered: BTreeSet<Vec<u32>>,
     aims: BTreeMap<(Moment, u32), Aim>,
     announced: BTreeMap<Moment, Announced>,
     /// How many operations a part of a step has.
@@ -59,6 +56,8 @@ pub(super) struct Found {
     pub(super) landing: Landing,
     /// The number of the operation in its part of the step, where it is known.
     pub(super) number: Option<u32>,
+    /// The number of the operation that it counts for.
+    pub(super) counts_for: Option<u32>,
     pub(super) operation: Option<Operation>,
 }
 
@@ -72,8 +71,6 @@ impl Landings {
             last: None,
             lost: None,
             miss: None,
-            path: Some(Vec::new()),
-            covered: BTreeSet::new(),
             aims: BTreeMap::new(),
             announced: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -84,12 +81,6 @@ impl Landings {
     /// An attempt begins, with the first contents.
     pub(super) fn begin(&mut self) {
         (self.last, self.lost, self.miss) = (None, None, None);
-        self.path = Some(Vec::new());
-    }
-
-    /// Whether cuts at `every` operation have fallen at these, wherever they were aimed at.
-    pub(super) fn covers(&self, choices: &[u32]) -> bool {
-        self.covered.contains(choices)
     }
 
     /// Why the attempt, which is over, was not the one that was asked for.
@@ -148,27 +139,21 @@ impl Landings {
         self.miss.get_or_insert(Miss { what, again: true });
     }
 
-    /// Notes which of the places of a cut at `every` operation was hit.
-    fn cover(&mut self, planned: &Planned, wanted: Option<Spot>, spot: Spot) {
-        let CutPoint::Operation { number, .. } = &planned.plan.point else { return };
-        let same = wanted.filter(|wanted| wanted.torn == spot.torn);
-        let hit = same.and_then(|wanted| (number + spot.done).checked_sub(wanted.done));
-        let path = self.path.take().zip(hit.filter(|hit| *hit > 0));
-        self.path = path.map(|(path, hit)| [path, vec![hit]].concat());
-        self.covered.extend(self.path.clone());
+    /// Nobody can say where a cut fell. Then it is not known to have hit.
+    fn unknown(&mut self, planned: &Planned, why: String) {
+        if let CutPoint::Operation { number, .. } = &planned.plan.point {
+            let what = format!("whether the cut fell at operation {number} is not known: {why}");
+            self.miss.get_or_insert(Miss { what, again: false });
+        }
+        self.lost = Some(why);
     }
 
     /// The contents of flash cannot be explained.
     fn unpredicted(&mut self, name: &str, predicted: &[u8], read: &[u8]) -> Run {
         let mut what = "flash holds what the flash model does not predict".to_owned();
         if let Some(folder) = &self.dumps {
-            let write = |kind: &str, bytes: &[u8]| {
-                let path = folder.join(format!("{name}.{kind}.bin"));
-                let failed = |error| RigError::new(format!("{}: {error}", path.display()));
-                fs::write(&path, bytes).map_err(failed).map(|()| path.display().to_string())
-            };
-            let paths = [write("read", read)?, write("predicted", predicted)?];
-            what = format!("{what}: compare {}", paths.join(" with "));
+            let [read, predicted] = dump::write(folder, name, read, predicted)?;
+            what = format!("{what}: compare {} with {}", read.display(), predicted.display());
         }
         self.lost = Some("flash held what the flash model does not predict".into());
         self.miss = Some(Miss { what, again: false });
@@ -183,18 +168,18 @@ impl Exec<'_, '_> {
         cut: &Cut,
         planned: &Planned,
         announced: &[Operation],
+        moments: &[Duration],
     ) -> Run<Option<Found>> {
         let progress = &self.device.progress;
         let moment = (progress.step, progress.cuts_made);
         let Some(landings) = &mut self.shared.landings else { return Ok(None) };
         let predicted = landings.predict(&self.device, moment, planned);
-        landings.hear(moment, &self.device, announced);
+        landings.hear(moment, announced, moments);
         let predicted = match predicted {
             Ok(predicted) => predicted,
             Err(why) => {
-                landings.path = None;
+                landings.unknown(planned, why.clone());
                 self.device.remark(&format!("where the cut fell is not known: {why}"));
-                landings.lost = Some(why);
                 return Ok(None);
             }
         };
@@ -219,7 +204,6 @@ impl Exec<'_, '_> {
             CutPoint::Text { .. } => None,
         };
         let Some(spot) = spot else {
-            landings.path = None;
             let number = self.shared.choices.iter().map(|number| format!("-{number}"));
             let case = self.device.case.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
             let name = format!("{case}{}-cut", number.collect::<String>());
@@ -227,20 +211,19 @@ impl Exec<'_, '_> {
             return Ok(Some(Found {
                 landing: Landing::Unpredicted,
                 number: None,
+                counts_for: None,
                 operation: None,
             }));
         };
         landings.judge(moment, planned, wanted, spot);
-        if cut.is_every() {
-            landings.cover(planned, wanted, spot);
-        }
         let mut contents = Contents::erased(landings.contents.capacity());
         contents.put(0, held);
         landings.last = Some((contents, (moment.0, moment.1 + 1)));
         let (number, landing) = spot.landing(asked);
         self.device.remark(&format!("the cut fell {} operation {number}", words(landing)));
         let operation = predicted.operation(number);
-        Ok(Some(Found { landing, number: Some(number), operation }))
+        let counts_for = predicted.counts_for(cut.kind, &planned.plan.point, spot);
+        Ok(Some(Found { landing, number: Some(number), counts_for, operation }))
     }
 }
 
@@ -265,13 +248,9 @@ impl Landings {
     }
 
     /// Keeps when operations were announced.
-    fn hear(&mut self, moment: Moment, device: &Device<'_>, announced: &[Operation]) {
-        let lines: Vec<_> = device.log().lines().collect();
-        let lines = lines.iter().filter(|(_, line)| line.contains("ota-op: begin "));
-        let moments: Vec<_> = lines.map(|(at, _)| *at).collect();
-        let skip = moments.len().saturating_sub(announced.len());
-        let heard: Announced =
-            announced.iter().copied().zip(moments.into_iter().skip(skip)).collect();
+    fn hear(&mut self, moment: Moment, announced: &[Operation], moments: &[Duration]) {
+        let moments = moments.iter().map(|at| at.as_secs_f64() * 1000.0);
+        let heard: Announced = announced.iter().copied().zip(moments).collect();
         let longest = self.announced.entry(moment).or_default();
         if heard.len() > longest.len() {
             *longest = heard;

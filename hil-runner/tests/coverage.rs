@@ -54,7 +54,7 @@ impl Board for Blurred {
             // The cut has been found, and the device is to be judged.
             Some(0) => {
                 self.fails = None;
-                return Err(RigError::new("the port is gone"));
+                Err(RigError::new("the port is gone"))
             }
             _ => self.model.start(off),
         }

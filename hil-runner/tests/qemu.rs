@@ -133,7 +133,7 @@ fn options() -> Options {
         dumps: None,
         only: None,
         sample: 1,
-        done: Default::default(),
+        finished: Default::default(),
     }
 }
 

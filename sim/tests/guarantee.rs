@@ -1,8 +1,8 @@
 //! The guarantee table says what is known of ESP-IDF's update code and of this project's, and its page is
 //! the current one.
 
-use ota_core::Extent;
 use ota_core::image::ChipId;
+use ota_core::{Extent, Generation};
 use sim::explore::{Hazard, Invariant};
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
@@ -10,7 +10,7 @@ use sim::guarantee::{Boots, CutKind, Exposure, Guarantee, Lost, Phase, Step, Upd
 use sim::layout::Layout;
 use sim::replay::{FirmwareSource, Replay};
 use sim::setup::{FIXTURES, Fixture, Setup};
-use sim::subject::{EspIdf, OtaCore, Subject};
+use sim::subject::{EspIdf, OtaCore, Release, Subject};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -19,12 +19,13 @@ use std::time::Duration;
 
 const CORE: OtaCore = OtaCore { extent: Some(Extent::Sequential) };
 const CORE_BULK: OtaCore = OtaCore { extent: None };
-const ESP_IDF: EspIdf = EspIdf { extent: None };
+const ESP_IDF: EspIdf = EspIdf { release: Release::V5_5, extent: None };
 
 fn setup(layout: &str, rollback: bool, subject: &'static dyn Subject) -> Setup {
     let mut layouts = Layout::stock().into_iter();
     Setup {
         layout: layouts.find(|it| it.name() == layout).expect("a stock layout"),
+        generation: Generation::V6_1,
         rollback,
         firmware: FIXTURES.iter().map(Fixture::firmware).collect(),
         subject,

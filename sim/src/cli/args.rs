@@ -184,7 +184,7 @@ pub(super) fn subject(name: &str) -> Result<&'static dyn Subject, String> {
     found.ok_or_else(|| expected(subjects().into_iter().map(|subject| subject.name())))
 }
 
-fn bootloader(name: &str) -> Result<Generation, String> {
+pub(super) fn bootloader(name: &str) -> Result<Generation, String> {
     let found = Generation::by_name(name);
     found.ok_or_else(|| expected(Generation::ALL.iter().map(|generation| generation.name())))
 }

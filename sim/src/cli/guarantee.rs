@@ -1,16 +1,17 @@
 //! `sim guarantee`: the table of what a power cut comes to.
 
-use super::args::{Rollback, layout, part, subject};
+use super::args::{Rollback, bootloader, layout, part, subject};
 use super::findings::write_file;
 use super::print;
 use clap::Args;
+use ota_core::Generation;
 use ota_core::image::ChipId;
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::guarantee::{self, Report, Row};
 use sim::layout::Layout;
 use sim::replay::{FirmwareSource, Replay, ReplayError};
-use sim::setup::{FIXTURES, Fixture, Setup, subjects};
+use sim::setup::{FIXTURES, Fixture, Setup};
 use sim::subject::Subject;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 /// With a factory application, and without: the other stock layouts have the same steps.
 const LAYOUTS: [&str; 2] = ["factory-2-slots", "2-slots"];
+/// Update code with different steps.
+const SUBJECTS: [&str; 5] = ["ota-core", "update-agent", "esp-idf-v5.5", "esp-idf-v6.1", "esp-hal"];
 /// Seed of the torn contents that are not enumerated.
 const SEED: u64 = 1;
 
@@ -28,10 +31,13 @@ pub(super) struct Guarantee {
     /// Layout, may be repeated [default: factory-2-slots, 2-slots]
     #[arg(long, value_name = "NAME", value_parser = layout)]
     layout: Vec<Layout>,
+    /// Release of ESP-IDF that the bootloader comes from
+    #[arg(long, value_name = "NAME", value_parser = bootloader, default_value = "v6.1")]
+    bootloader: Generation,
     /// Whether the bootloader supports rollback
     #[arg(long, value_enum, default_value = "both")]
     rollback: Rollback,
-    /// Update code, may be repeated [default: all]
+    /// Update code, may be repeated [default: ota-core, update-agent, esp-idf-v5.5, esp-idf-v6.1, esp-hal]
     #[arg(long, value_name = "NAME", value_parser = subject)]
     subject: Vec<&'static dyn Subject>,
     /// Flash part that the device has. Times are told for all parts
@@ -81,13 +87,17 @@ fn setups(args: &Guarantee) -> Vec<Setup> {
         true => LAYOUTS.into_iter().flat_map(layout).collect(),
         false => args.layout.clone(),
     };
-    let subjects = if args.subject.is_empty() { subjects().into() } else { args.subject.clone() };
+    let subjects: Vec<_> = match args.subject.is_empty() {
+        true => SUBJECTS.into_iter().flat_map(subject).collect(),
+        false => args.subject.clone(),
+    };
     let firmware: std::sync::Arc<[_]> = FIXTURES.iter().map(Fixture::firmware).collect();
     let mut setups = Vec::new();
     for layout in &layouts {
-        for &rollback in args.rollback.values() {
+        for &rollback in args.rollback.values(args.bootloader) {
             setups.extend(subjects.iter().map(|&subject| Setup {
-                layout: layout.clone(),
+                layout: layout.clone().for_bootloader(args.bootloader),
+                generation: args.bootloader,
                 rollback,
                 firmware: firmware.clone(),
                 subject,

@@ -140,7 +140,7 @@ fn what_is_no_state_is_refused_with_what_would_be_right() {
     let noise = refusal(&write("noise.json", b"\xFF\x00"));
     assert!(noise.contains("neither a replay nor a dump"), "{noise}");
     let other = refusal(&write("other.json", b"{}"));
-    assert!(other.contains("`case`") && other.contains("`subject`"), "{other}");
+    assert!(other.contains("`case`") && other.contains("`device`"), "{other}");
     let gone = refusal(&folder.path().join("gone.json"));
     assert!(gone.contains("No such file"), "{gone}");
     // The board is not touched for any of them.

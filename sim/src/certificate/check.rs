@@ -88,7 +88,7 @@ pub fn check(certificate: &Certificate, world: &World<'_>) -> Result<Checked, Re
         checked: Checked::default(),
     };
     same("digest", &header.digest, &digest(lines))?;
-    same("bootloader", &header.bootloader, &format!("{:?}", world.bootloader.generation))?;
+    same("bootloader", &header.bootloader, &world.bootloader.generation.to_string())?;
     checker.list()?;
     let initial = Situation { state: world.initial(), running: None };
     if !checker.listed.contains(&initial) {

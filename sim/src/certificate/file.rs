@@ -136,7 +136,7 @@ pub fn prove(
         certificate: FORMAT,
         claim: claim(&exceptions),
         device: DeviceSource::of(setup, firmware),
-        bootloader: format!("{:?}", world.bootloader.generation),
+        bootloader: world.bootloader.generation.to_string(),
         usage: limits.usage,
         faults: limits.profile.classes().collect(),
         seed: limits.profile.seed,
@@ -220,6 +220,12 @@ impl Certificate {
             let _ = writeln!(file, "{line}");
         }
         file
+    }
+
+    /// Whether the lines are those that the header speaks of.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.header.digest == digest(&self.lines)
     }
 
     /// Reads a certificate.

@@ -1,10 +1,11 @@
 //! The command line.
 
 use super::known::Known;
+use super::prove::Prove;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ota_core::Generation;
 use sim::bootloader::Bootloader;
-use sim::explore::Usage;
+use sim::explore::{Limits, Usage};
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::layout::Layout;
@@ -12,6 +13,7 @@ use sim::setup::subjects;
 use sim::subject::Subject;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::thread;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,6 +27,9 @@ Examples:
   sim replay target/counterexamples/esp-idf-v5.5-H1.json
                                           what happens in a counterexample, step by step
   sim guarantee --layout 2-slots          what one power cut comes to, step by step of an update
+  sim prove --layout 2-slots              certificates that no sequence of cuts bricks a device
+  sim check-certificate target/certificates/*.certificate
+                                          verifies them
   sim known --only mcuboot-1966           a known bug of other code, found and not found
 
 Exit status: 0 every verdict is as expected, 1 one is not, 2 bad input, 130 interrupted.";
@@ -64,10 +69,33 @@ pub(super) enum Command {
     /// Exit status: 0 each bad variant breaks, with as few cuts as it needs, and no fixed one does;
     /// 1 otherwise; 2 bad input.
     Known(Known),
+    /// Proves that no sequence of any number of power cuts breaks an invariant, and writes certificates.
+    ///
+    /// A certificate lists everything that a device can come to; `sim check-certificate` verifies it. What
+    /// is in the directory already is kept, so that a run that was stopped goes on where it was.
+    /// Exit status: 0 all is proven, 1 update code that should be safe is not, 2 bad input, 130 interrupted.
+    Prove(Box<Prove>),
+    /// Verifies certificates, without the search that made them.
+    ///
+    /// Exit status: 0 all hold, 1 one does not, 2 bad input.
+    CheckCertificate {
+        /// Files that `sim prove` wrote.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Joins what `sim prove --partition` has written in several places.
+    ///
+    /// Exit status: 0 all is proven, 1 something is missing or unsafe, 2 bad input.
+    Merge {
+        /// The directories.
+        #[arg(required = true)]
+        directories: Vec<PathBuf>,
+    },
 }
 
+/// What to explore.
 #[derive(Clone, Debug, Args)]
-pub(super) struct Explore {
+pub(super) struct Device {
     /// Layout to explore, may be repeated [default: all]
     #[arg(long, value_name = "NAME", value_parser = layout, help_heading = "Device")]
     pub(super) layout: Vec<Layout>,
@@ -100,6 +128,11 @@ pub(super) struct Explore {
     /// Update code to explore, may be repeated [default: what this project ships, and esp-idf-v5.5]
     #[arg(long, value_name = "NAME", value_parser = subject, help_heading = "Device")]
     pub(super) subject: Vec<&'static dyn Subject>,
+}
+
+/// How to explore it.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Cuts {
     /// Faults of a power cut: F0 between operations, F1 programs cut short, F2 any bit of a program,
     /// F3 erases, F6 other bytes of the sector as well
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = fault)]
@@ -111,8 +144,19 @@ pub(super) struct Explore {
     /// Never cut power while the bootloader writes
     #[arg(long, help_heading = "Power cuts")]
     pub(super) no_bootloader_cuts: bool,
+    /// Number of threads [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(super) jobs: Option<NonZeroUsize>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Explore {
+    #[command(flatten)]
+    pub(super) device: Device,
+    #[command(flatten)]
+    pub(super) cuts: Cuts,
     /// What the applications do: the usual, or any calls in any order, any number of them
-    #[arg(long, value_enum, default_value = "usual", help_heading = "Device")]
+    #[arg(long, value_enum, default_value = "usual", help_heading = "Power cuts")]
     pub(super) usage: UsageArg,
     /// Devices of each setup that live through random faults of all classes afterwards; 0 for none
     #[arg(long, value_name = "N", default_value_t = 500, help_heading = "Power cuts")]
@@ -120,9 +164,6 @@ pub(super) struct Explore {
     /// Stop an exploration after this many states
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
     pub(super) max_states: u64,
-    /// Number of threads [default: one for each core]
-    #[arg(long, value_name = "N")]
-    pub(super) jobs: Option<NonZeroUsize>,
     /// Where to write replay files
     #[arg(long, value_name = "DIR", default_value = "target/counterexamples")]
     pub(super) counterexamples: PathBuf,
@@ -166,10 +207,25 @@ impl Rollback {
     }
 }
 
-impl Explore {
+impl Cuts {
     pub(super) fn profile(&self) -> FaultProfile {
         let none = FaultProfile::none(self.seed);
         self.faults.iter().copied().fold(none, FaultProfile::with)
+    }
+
+    pub(super) fn limits(&self, usage: Usage) -> Limits {
+        Limits {
+            profile: self.profile(),
+            cut_bootloader: !self.no_bootloader_cuts,
+            usage,
+            max_states: u64::MAX,
+            max_cuts: u32::MAX,
+            remember: true,
+        }
+    }
+
+    pub(super) fn threads(&self) -> NonZeroUsize {
+        self.jobs.or(thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
     }
 }
 
@@ -226,9 +282,9 @@ mod tests {
     fn collateral_damage_is_off_unless_asked_for() {
         let cli = Cli::parse_from(["sim"]);
         let all = FaultProfile::enumerable(1);
-        assert_eq!(cli.explore.profile(), all.without(FaultClass::Collateral));
+        assert_eq!(cli.explore.cuts.profile(), all.without(FaultClass::Collateral));
         let cli = Cli::parse_from(["sim", "--faults", "F0,F6"]);
-        assert!(cli.explore.profile().has(FaultClass::Collateral));
+        assert!(cli.explore.cuts.profile().has(FaultClass::Collateral));
         assert!(Cli::try_parse_from(["sim", "--faults", "F4"]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! The explorations that a command line asks for.
 
-use super::args::{Explore, Rollback};
+use super::args::{Cuts, Device, Rollback};
 use ota_core::Generation;
 use ota_core::image::{ChipId, Requirements};
 use sim::firmware::Firmware;
@@ -27,7 +27,7 @@ pub(super) struct Matrix {
 
 impl Matrix {
     /// Reads all inputs.
-    pub(super) fn new(args: &Explore) -> Result<Self, ReplayError> {
+    pub(super) fn new(args: &Device, cuts: &Cuts) -> Result<Self, ReplayError> {
         let (chip, firmware, sources) = images(args)?;
         let firmware: Arc<[_]> = firmware.into();
         let layouts = match &args.partitions {
@@ -53,8 +53,8 @@ impl Matrix {
             }
         }
         let all_layouts = args.partitions.is_none() && args.layout.is_empty();
-        let usual = FaultProfile::enumerable(args.seed).without(FaultClass::Collateral);
-        let profile = args.profile();
+        let usual = FaultProfile::enumerable(cuts.seed).without(FaultClass::Collateral);
+        let profile = cuts.profile();
         let all_faults = usual.classes().all(|class| profile.has(class));
         let stock = all_layouts
             && all_faults
@@ -72,7 +72,7 @@ const QUICK: [&str; 5] =
 
 /// The bootloaders, without rollback or with it, and the update code that a command line asks for, each
 /// combination once. With `--all` they are all that there are.
-fn combinations(args: &Explore) -> Vec<(Generation, bool, &'static dyn Subject)> {
+fn combinations(args: &Device) -> Vec<(Generation, bool, &'static dyn Subject)> {
     let generations = if args.all { &Generation::ALL[..] } else { &args.bootloader };
     let mut chosen: Vec<_> = subjects().into();
     if !args.all {
@@ -95,7 +95,7 @@ const FAMILY: [&str; 3] = ["v1.0.0.app.bin", "v2.0.0.app.bin", "v2-hanging.app.b
 
 type Images = (ChipId, Vec<Firmware>, Vec<FirmwareSource>);
 
-fn images(args: &Explore) -> Result<Images, ReplayError> {
+fn images(args: &Device) -> Result<Images, ReplayError> {
     if let Some(image) = &args.image {
         return files(image, &args.update);
     }

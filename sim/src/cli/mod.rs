@@ -7,6 +7,7 @@ mod guarantee;
 mod known;
 mod matrix;
 mod output;
+mod prove;
 mod random;
 mod run;
 
@@ -22,12 +23,10 @@ use sim::random::rerun;
 use sim::replay::{Replay, ReplayError, Story};
 use std::error::Error;
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread;
 
 /// A verdict is not as expected, or a counterexample does not replay.
 const UNEXPECTED: u8 = 1;
@@ -46,6 +45,9 @@ pub(crate) fn main() -> ExitCode {
             Err(error) => Err(error.into()),
         },
         Some(Command::Guarantee(args)) => guarantee::run(args).map_err(Into::into),
+        Some(Command::Prove(args)) => prove::run(args).map_err(Into::into),
+        Some(Command::CheckCertificate { files }) => prove::check(files).map_err(Into::into),
+        Some(Command::Merge { directories }) => prove::merge(directories).map_err(Into::into),
         Some(Command::Known(arguments)) => known::run(arguments).map_err(Into::into),
         None => explore(&cli.explore).map_err(Into::into),
     };
@@ -64,33 +66,21 @@ fn print(text: &str) {
 }
 
 fn explore(args: &Explore) -> Result<u8, ReplayError> {
-    let matrix = Matrix::new(args)?;
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let handler = interrupted.clone();
-    // Without a handler, Ctrl-C ends the program at once, as it does everywhere else.
-    let _ = ctrlc::set_handler(move || handler.store(true, Relaxed));
-    let runner = Runner {
-        limits: Limits {
-            profile: args.profile(),
-            cut_bootloader: !args.no_bootloader_cuts,
-            usage: args.usage.into(),
-            max_states: args.max_states,
-            max_cuts: u32::MAX,
-            remember: true,
-        },
-        jobs: args.jobs.or(thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
-        quiet: args.json,
-        interrupted: &interrupted,
-    };
-    let reports = runner.run(&matrix.setups)?;
-    let findings = findings::write(&matrix, &reports, args.seed, &args.counterexamples)?;
+    let matrix = Matrix::new(&args.device, &args.cuts)?;
+    let interrupted = interruption();
+    let limits = Limits { max_states: args.max_states, ..args.cuts.limits(args.usage.into()) };
+    let runner = Runner { jobs: args.cuts.threads(), quiet: args.json, interrupted: &interrupted };
+    let reports = runner.run(&matrix.setups, |setup, watch| {
+        Ok::<_, ReplayError>(sim::explore::explore(&setup.world()?, &limits, watch))
+    })?;
+    let findings = findings::write(&matrix, &reports, args.cuts.seed, &args.counterexamples)?;
     let mut surprises = surprises(&matrix, &reports);
     let cases = if interrupted.load(Relaxed) { 0 } else { args.random };
-    let (random, failures) = random::run(&matrix, args.seed, cases, &args.counterexamples)?;
+    let (random, failures) = random::run(&matrix, args.cuts.seed, cases, &args.counterexamples)?;
     surprises.extend(failures);
     let results = Results {
-        seed: args.seed,
-        faults: args.profile().classes().map(|class| class.to_string()).collect(),
+        seed: args.cuts.seed,
+        faults: args.cuts.profile().classes().map(|class| class.to_string()).collect(),
         setups: &matrix.setups,
         reports: &reports,
         findings: &findings,
@@ -103,6 +93,15 @@ fn explore(args: &Explore) -> Result<u8, ReplayError> {
         (false, false) => UNEXPECTED,
         (false, true) => 0,
     })
+}
+
+/// Set when the user wants the program to end.
+fn interruption() -> Arc<AtomicBool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let handler = interrupted.clone();
+    // Without a handler, Ctrl-C ends the program at once, as it does everywhere else.
+    let _ = ctrlc::set_handler(move || handler.store(true, Relaxed));
+    interrupted
 }
 
 fn surprises(matrix: &Matrix, reports: &[Option<Report>]) -> Vec<String> {

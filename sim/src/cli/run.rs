@@ -1,8 +1,7 @@
 //! Runs explorations on all cores.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sim::explore::{Limits, Progress, Report, explore};
-use sim::replay::ReplayError;
+use sim::explore::Progress;
 use sim::setup::Setup;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -13,8 +12,6 @@ use std::thread;
 /// How explorations are run.
 #[derive(Debug)]
 pub(super) struct Runner<'a> {
-    /// What each one tries.
-    pub(super) limits: Limits,
     /// Number of threads.
     pub(super) jobs: NonZeroUsize,
     /// No progress bar.
@@ -31,26 +28,31 @@ struct Totals {
 }
 
 impl Runner<'_> {
-    /// Explores each of `setups`; `None` for those that were not begun when it was interrupted.
-    pub(super) fn run(&self, setups: &[Setup]) -> Result<Vec<Option<Report>>, ReplayError> {
+    /// Does `work` with each of `setups`, and a function to call now and then with how far that is; `None`
+    /// for those that were not begun when it was interrupted. When the function breaks, `work` is to end.
+    pub(super) fn run<T: Send, E: Send>(
+        &self,
+        setups: &[Setup],
+        work: impl Fn(&Setup, &mut dyn FnMut(&Progress) -> ControlFlow<()>) -> Result<T, E> + Sync,
+    ) -> Result<Vec<Option<T>>, E> {
         let bar = self.bar(setups.len());
         let totals = Totals::default();
         let next = AtomicUsize::new(0);
-        let reports = Mutex::new(vec![None; setups.len()]);
-        let work = || {
+        let results = Mutex::new(setups.iter().map(|_| None).collect::<Vec<_>>());
+        let each = || {
             while !self.interrupted.load(Relaxed)
                 && let index = next.fetch_add(1, Relaxed)
                 && let Some(setup) = setups.get(index)
             {
-                let report = self.explore(setup, &totals, &bar)?;
-                lock(&reports)[index] = Some(report);
+                let result = work(setup, &mut self.watch(&totals, &bar))?;
+                lock(&results)[index] = Some(result);
                 bar.inc(1);
             }
-            Ok::<_, ReplayError>(())
+            Ok(())
         };
         let threads = self.jobs.get().min(setups.len().max(1));
         let result = thread::scope(|scope| {
-            let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let handles: Vec<_> = (0..threads).map(|_| scope.spawn(each)).collect();
             handles.into_iter().try_for_each(|handle| match handle.join() {
                 Ok(result) => result,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -58,30 +60,28 @@ impl Runner<'_> {
         });
         bar.finish_and_clear();
         result?;
-        Ok(reports.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+        Ok(results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
-    fn explore(
-        &self,
-        setup: &Setup,
-        totals: &Totals,
-        bar: &ProgressBar,
-    ) -> Result<Report, ReplayError> {
-        let world = setup.world()?;
+    /// Adds up how far explorations are, for the bar.
+    fn watch<'t>(
+        &'t self,
+        totals: &'t Totals,
+        bar: &'t ProgressBar,
+    ) -> impl FnMut(&Progress) -> ControlFlow<()> + use<'t> {
         let mut before = Progress::default();
-        let report = explore(&world, &self.limits, |now| {
+        move |now| {
             totals.states.fetch_add(now.states - before.states, Relaxed);
             totals.pending.fetch_add(now.pending.wrapping_sub(before.pending), Relaxed);
             before = *now;
             let (states, pending) = (totals.states.load(Relaxed), totals.pending.load(Relaxed));
-            let rate = states.saturating_sub(pending) as f64 / bar.elapsed().as_secs_f64().max(0.1);
+            let rate = states as f64 / bar.elapsed().as_secs_f64().max(0.1);
             bar.set_message(format!("{states} states, {rate:.0}/s, {pending} left"));
             match self.interrupted.load(Relaxed) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
-        });
-        Ok(report)
+        }
     }
 
     fn bar(&self, length: usize) -> ProgressBar {

@@ -10,6 +10,22 @@ list:
 sim *args:
     scripts/sim "$@"
 
+# Prove that no sequence of power cuts bricks a device, and verify the proofs. Takes half an hour without arguments.
+prove *args:
+    scripts/prove "$@"
+
+# Verify certificates that `just prove` wrote.
+check-certificate +files:
+    cargo run --quiet --release --package sim --bin sim -- check-certificate "$@"
+
+# Tell step by step of an update what one power cut comes to.
+guarantee *args:
+    cargo run --quiet --release --package sim --bin sim -- guarantee "$@"
+
+# Find known bugs of other update code, and do not find them once corrected.
+known *args:
+    cargo run --quiet --release --package sim --bin sim -- known "$@"
+
 # Run all tests. Some run the firmware on virtual boards, so it is built first if it is not there.
 test *args:
     scripts/need-fw && cargo test --workspace "$@"

@@ -15,7 +15,7 @@ use std::time::Duration;
 use virtual_board::Pacing;
 
 /// Erases of an upload, which follow one another: 45 ms each and about 7 ms for what is announced between.
-const OPERATIONS: [u32; 2] = [12, 20];
+const OPERATIONS: [u32; 1] = [12];
 /// Before, torn, after.
 const INTO: [f64; 3] = [0.0, 0.5, 1.0];
 /// How often each point is tried at most.

@@ -246,15 +246,16 @@ pub(crate) fn newer(first: Option<u32>, second: Option<u32>) -> Option<Sector> {
 
 /// The least sequence number above `current` that selects `slot` among `slot_count` slots.
 ///
-/// `None` when the number would come within two rounds of the reserved value 0xFFFF_FFFF, or `slot`
-/// is not below `slot_count`. ESP-IDF wraps there, and so writes an entry that reads as blank.
+/// `None` when the number would come within two rounds of the reserved value 0xFFFF_FFFF, where ESP-IDF
+/// wraps and so writes an entry that reads as blank; when `slot` is not below `slot_count`; and when there
+/// are more slots than a table can name ([`Slot::MAX`]).
 ///
 /// ESP-IDF takes the least number *not below* `current`; the two differ only for a slot that is
 /// selected already, where the same number in both sectors would make the choice hang on the tie
 /// rule.
 pub fn next_seq(current: Option<u32>, slot: Slot, slot_count: u32) -> Option<u32> {
     let target = u32::from(slot.index());
-    if target >= slot_count {
+    if target >= slot_count || slot_count > Slot::MAX as u32 {
         return None;
     }
     let Some(current) = current.filter(|&seq| seq != 0) else {
@@ -274,6 +275,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::vec::Vec;
+
+    #[test]
+    fn more_slots_than_there_can_be_have_no_next_number() {
+        let slot = Slot::new(15).unwrap();
+        assert!(next_seq(Some(1), slot, 16).is_some());
+        for count in [17, 0x8000_0000, u32::MAX] {
+            assert_eq!(next_seq(Some(1), slot, count), None);
+        }
+    }
 
     #[test]
     fn crc_matches_the_entries_of_real_devices() {

@@ -1,5 +1,6 @@
 //! Partition layouts of the devices that are explored.
 
+use crate::flash::Part;
 use esp_idf_part::{Error as CsvError, PartitionTable as Csv};
 use ota_core::partition::ENTRY_LEN;
 use ota_core::table::{AppLayout, PartitionTable};
@@ -18,6 +19,7 @@ pub struct Layout {
     table: Vec<u8>,
     apps: AppLayout,
     otadata: Vec<u8>,
+    part: Option<Part>,
 }
 
 /// What is wrong with a partition table.
@@ -60,6 +62,41 @@ const BOOT_APP0: [u8; 0x1004] = {
     bytes
 };
 
+/// A layout that comes with the program and its flash part.
+struct Broad {
+    name: &'static str,
+    csv: &'static str,
+    part: Part,
+}
+
+const BREADTH: [Broad; 5] = [
+    Broad {
+        name: "16-slots",
+        csv: include_str!("../fixtures/sixteen_ota.csv"),
+        part: Part::W25Q16JV,
+    },
+    Broad {
+        name: "factory-1-slot",
+        csv: include_str!("../fixtures/one_ota.csv"),
+        part: Part::W25Q16JV,
+    },
+    Broad {
+        name: "otadata-last",
+        csv: include_str!("../fixtures/otadata_last.csv"),
+        part: Part::W25Q16JV,
+    },
+    Broad {
+        name: "otadata-behind",
+        csv: include_str!("../fixtures/otadata_behind.csv"),
+        part: Part::W25Q64JV,
+    },
+    Broad {
+        name: "otadata-between",
+        csv: include_str!("../fixtures/otadata_between.csv"),
+        part: Part::W25Q128JV,
+    },
+];
+
 /// How an MD5 record begins (`ESP_PARTITION_MAGIC_MD5`).
 const MD5_MAGIC: [u8; 2] = [0xEB; 2];
 
@@ -90,6 +127,21 @@ impl Layout {
                     .expect("the stock layouts are valid");
                 layout.otadata = stock.otadata.to_vec();
                 layout
+            })
+            .collect()
+    }
+
+    /// Layouts at the edges of what a partition table can say, each for a [flash part](Self::part) of its
+    /// own, of 2 to 16 MB: sixteen slots; a single slot beside factory; and otadata at the end of flash,
+    /// behind the applications and between them, at no multiple of 64 KiB. Tables with a gap in the numbering
+    /// of slots are not among them: they are [refused](Self::from_csv).
+    pub fn breadth() -> Vec<Self> {
+        BREADTH
+            .iter()
+            .map(|broad| {
+                let layout = Self::from_csv(broad.name, broad.csv, broad.part.capacity)
+                    .expect("the layouts are valid");
+                Self { part: Some(broad.part), ..layout }
             })
             .collect()
     }
@@ -131,7 +183,7 @@ impl Layout {
             .map_err(|error| LayoutError(error.to_string()))?;
         let apps = parsed.validate(&mut device).map_err(|error| LayoutError(error.to_string()))?;
         let (source, table) = (table.to_vec(), table.to_vec());
-        Ok(Self { name: name.into(), source, table, apps, otadata: Vec::new() })
+        Ok(Self { name: name.into(), source, table, apps, otadata: Vec::new(), part: None })
     }
 
     /// The same partitions in a table that the bootloader of `generation` accepts. Before v3.1 a table
@@ -154,6 +206,11 @@ impl Layout {
     /// The partition table as it stands on flash.
     pub fn table(&self) -> &[u8] {
         &self.table
+    }
+
+    /// The flash part that the layout is for, if it is not for any that is large enough.
+    pub fn part(&self) -> Option<Part> {
+        self.part
     }
 
     /// The table as it was given.

@@ -96,13 +96,13 @@ pub(super) enum Command {
 /// What to explore.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Device {
-    /// Layout to explore, may be repeated [default: all]
+    /// Layout to explore, may be repeated [default: the stock layouts]
     #[arg(long, value_name = "NAME", value_parser = layout, help_heading = "Device")]
     pub(super) layout: Vec<Layout>,
     /// Partition table to explore instead, CSV or binary
     #[arg(long, value_name = "FILE", conflicts_with = "layout", help_heading = "Device")]
     pub(super) partitions: Option<PathBuf>,
-    /// All update code under the bootloaders of all releases; takes minutes
+    /// All update code under the bootloaders of all releases, and more layouts; takes minutes
     #[arg(long, conflicts_with_all = ["subject", "bootloader"], help_heading = "Device")]
     pub(super) all: bool,
     /// Release of ESP-IDF that the bootloader comes from, may be repeated
@@ -112,7 +112,7 @@ pub(super) struct Device {
     /// Whether the bootloader supports rollback; both means without, and with it where the release has it
     #[arg(long, value_enum, default_value = "both", help_heading = "Device")]
     pub(super) rollback: Rollback,
-    /// Flash part, which determines the capacity
+    /// Flash part, which determines the capacity; layouts of an odd shape have their own
     #[arg(long, value_name = "NAME", default_value = "W25Q32JV", value_parser = part)]
     #[arg(help_heading = "Device")]
     pub(super) flash_part: Part,
@@ -230,9 +230,9 @@ impl Cuts {
 }
 
 pub(super) fn layout(name: &str) -> Result<Layout, String> {
-    let stock = Layout::stock();
-    let found = stock.iter().find(|layout| layout.name() == name).cloned();
-    found.ok_or_else(|| expected(stock.iter().map(Layout::name)))
+    let named: Vec<_> = Layout::stock().into_iter().chain(Layout::breadth()).collect();
+    let found = named.iter().find(|layout| layout.name() == name).cloned();
+    found.ok_or_else(|| expected(named.iter().map(Layout::name)))
 }
 
 pub(super) fn subject(name: &str) -> Result<&'static dyn Subject, String> {

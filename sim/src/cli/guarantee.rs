@@ -101,7 +101,7 @@ fn setups(args: &Guarantee) -> Vec<Setup> {
                 rollback,
                 firmware: firmware.clone(),
                 subject,
-                part: args.flash_part,
+                part: layout.part().unwrap_or(args.flash_part),
                 chip: ChipId::ESP32C3,
             }));
         }

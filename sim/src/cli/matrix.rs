@@ -30,22 +30,19 @@ impl Matrix {
     pub(super) fn new(args: &Device, cuts: &Cuts) -> Result<Self, ReplayError> {
         let (chip, firmware, sources) = images(args)?;
         let firmware: Arc<[_]> = firmware.into();
-        let layouts = match &args.partitions {
-            Some(path) => vec![input::read_table(path, args.flash_part.capacity)?],
-            None if args.layout.is_empty() => Layout::stock(),
-            None => args.layout.clone(),
-        };
         let chosen = combinations(args);
         let mut setups = Vec::new();
-        for layout in &layouts {
-            for &(generation, rollback, subject) in &chosen {
+        for layout in &layouts(args)? {
+            let part = layout.part().unwrap_or(args.flash_part);
+            let wanted = chosen.iter().filter(|(.., subject)| explores(args, layout, *subject));
+            for &(generation, rollback, subject) in wanted {
                 let setup = Setup {
                     layout: layout.clone().for_bootloader(generation),
                     generation,
                     rollback,
                     firmware: firmware.clone(),
                     subject,
-                    part: args.flash_part,
+                    part,
                     chip,
                 };
                 setup.world()?;
@@ -64,6 +61,24 @@ impl Matrix {
             && chosen.iter().any(|(.., subject)| subject.name() == "esp-idf-v5.5");
         Ok(Self { setups, sources, stock })
     }
+}
+
+/// The layouts that a command line asks for. With `--all` they are all that come with the program.
+fn layouts(args: &Device) -> Result<Vec<Layout>, ReplayError> {
+    if let Some(path) = &args.partitions {
+        return Ok(vec![input::read_table(path, args.flash_part.capacity)?]);
+    }
+    if !args.layout.is_empty() {
+        return Ok(args.layout.clone());
+    }
+    let breadth = if args.all { Layout::breadth() } else { Vec::new() };
+    Ok(Layout::stock().into_iter().chain(breadth).collect())
+}
+
+/// Whether a layout is explored with a subject. Update code of others is found wanting on the stock layouts
+/// already. On the others it need not be: what it leaves in sixteen slots is too much to explore.
+fn explores(args: &Device, layout: &Layout, subject: &dyn Subject) -> bool {
+    layout.part().is_none() || !args.layout.is_empty() || !subject.is_suspect()
 }
 
 /// The update code of a quick look: all that this project ships, and what most devices run.

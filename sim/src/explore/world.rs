@@ -250,6 +250,13 @@ impl<'a> World<'a> {
         std::iter::once(apps.factory()).chain(apps.slots().iter().copied().map(Some))
     }
 
+    /// Whether an application there can be offered updates. One in the only slot cannot replace itself: where
+    /// there is a factory application, it returns to that, which takes the update.
+    pub(crate) fn takes_updates(&self, running: App) -> bool {
+        let apps = self.layout.apps();
+        running == App::Factory || apps.factory().is_none() || apps.slot_count() > 1
+    }
+
     /// The calls that an application which runs may make next. Where an update may go on with what another
     /// one left, it need not be the next in turn.
     pub(crate) fn requests(
@@ -264,7 +271,9 @@ impl<'a> World<'a> {
             offers.truncate(1);
         }
         let mut requests = vec![Request::Confirm, Request::Reject];
-        requests.extend(offers.into_iter().map(Request::Update));
+        if self.takes_updates(running) {
+            requests.extend(offers.into_iter().map(Request::Update));
+        }
         if running != App::Factory && self.layout.apps().factory().is_some() {
             requests.push(Request::SelectFactory);
         }

@@ -100,7 +100,8 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// Runs a power cycle and says whether the last call of the application succeeded.
+    /// Runs a power cycle and says whether the last call of the application succeeded, and not by returning to
+    /// factory.
     fn cycle(&mut self, cycle: &FaultyCycle) -> Result<bool, Broken> {
         self.cycles += 1;
         match self.boot(cycle)? {
@@ -236,7 +237,7 @@ impl<'w> Walk<'w> {
         Ok(Some((started.app, now)))
     }
 
-    /// Runs the application and says whether its last call succeeded.
+    /// Runs the application and says whether its last call succeeded, and not by returning to factory.
     fn act(
         &mut self,
         cycle: &FaultyCycle,
@@ -281,7 +282,7 @@ impl<'w> Walk<'w> {
         self.last =
             Accesses { operations: chip.operations() as u32, reads: chip.counters().reads as u32 };
         self.power_lost = cycle.cut.is_some() && !cycle.reset;
-        Ok(success)
+        Ok(success && action != Action::SelectFactory)
     }
 
     fn sensible(&self, action: Action, running: App, firmware: FirmwareId) -> Action {
@@ -289,6 +290,7 @@ impl<'w> Walk<'w> {
         match action {
             Action::Reject if !matches!(self.spec.trial, Trial::Running(_)) => Action::Hang,
             Action::SelectFactory if !factory || running == App::Factory => Action::Hang,
+            Action::Update(_) if !self.world.takes_updates(running) => Action::SelectFactory,
             // What boots is told apart by the firmware, so no two partitions to choose from hold the same.
             Action::Update(offered) if offered == firmware || (factory && offered == 0) => {
                 Action::Update(self.world.offered(firmware))

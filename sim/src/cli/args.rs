@@ -229,10 +229,18 @@ impl Cuts {
     }
 }
 
-pub(super) fn layout(name: &str) -> Result<Layout, String> {
-    let named: Vec<_> = Layout::stock().into_iter().chain(Layout::breadth()).collect();
-    let found = named.iter().find(|layout| layout.name() == name).cloned();
-    found.ok_or_else(|| expected(named.iter().map(Layout::name)))
+fn layout(name: &str) -> Result<Layout, String> {
+    layout_of(Layout::stock().into_iter().chain(Layout::breadth()).collect(), name)
+}
+
+/// A layout on which an application can take updates wherever it runs.
+pub(super) fn stock_layout(name: &str) -> Result<Layout, String> {
+    layout_of(Layout::stock(), name)
+}
+
+fn layout_of(layouts: Vec<Layout>, name: &str) -> Result<Layout, String> {
+    let found = layouts.iter().find(|layout| layout.name() == name).cloned();
+    found.ok_or_else(|| expected(layouts.iter().map(Layout::name)))
 }
 
 pub(super) fn subject(name: &str) -> Result<&'static dyn Subject, String> {

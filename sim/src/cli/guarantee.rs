@@ -1,6 +1,6 @@
 //! `sim guarantee`: the table of what a power cut comes to.
 
-use super::args::{Rollback, bootloader, layout, part, subject};
+use super::args::{Rollback, bootloader, part, stock_layout, subject};
 use super::findings::write_file;
 use super::print;
 use clap::Args;
@@ -29,7 +29,7 @@ const SEED: u64 = 1;
 #[derive(Clone, Debug, Args)]
 pub(super) struct Guarantee {
     /// Layout, may be repeated [default: factory-2-slots, 2-slots]
-    #[arg(long, value_name = "NAME", value_parser = layout)]
+    #[arg(long, value_name = "NAME", value_parser = stock_layout)]
     layout: Vec<Layout>,
     /// Release of ESP-IDF that the bootloader comes from
     #[arg(long, value_name = "NAME", value_parser = bootloader, default_value = "v6.1")]
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Guarantee) -> Result<u8, ReplayError> {
 /// The devices, the subjects of a layout and bootloader next to each other.
 fn setups(args: &Guarantee) -> Vec<Setup> {
     let layouts = match args.layout.is_empty() {
-        true => LAYOUTS.into_iter().flat_map(layout).collect(),
+        true => LAYOUTS.into_iter().flat_map(stock_layout).collect(),
         false => args.layout.clone(),
     };
     let subjects: Vec<_> = match args.subject.is_empty() {
@@ -101,7 +101,7 @@ fn setups(args: &Guarantee) -> Vec<Setup> {
                 rollback,
                 firmware: firmware.clone(),
                 subject,
-                part: layout.part().unwrap_or(args.flash_part),
+                part: args.flash_part,
                 chip: ChipId::ESP32C3,
             }));
         }

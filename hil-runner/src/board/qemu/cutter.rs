@@ -7,7 +7,7 @@ use crate::scenario::CutKind;
 use std::time::Instant;
 
 /// The cut that is planned, and the operations so far.
-pub(super) struct Cutter {
+pub(in crate::board) struct Cutter {
     aim: Aim,
     plan: Option<(CutPlan, Option<TextWatch>)>,
     /// The text of the plan came at the first moment; the cut is due at the second one.
@@ -19,7 +19,7 @@ pub(super) struct Cutter {
 
 /// How a machine that has stopped is to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(in crate::board) enum Decision {
     /// It runs.
     GoOn,
     /// It runs, and is to stop when the operation that it is about to do is done.
@@ -30,12 +30,12 @@ pub(super) enum Decision {
 
 impl Cutter {
     /// Plans nothing.
-    pub(super) fn new() -> Self {
+    pub(in crate::board) fn new() -> Self {
         Self { aim: Aim::new(), plan: None, due: None, exact: false, report: None }
     }
 
     /// Plans a cut in place of the one before.
-    pub(super) fn plan(&mut self, plan: Option<(CutPlan, Option<TextWatch>)>) {
+    pub(in crate::board) fn plan(&mut self, plan: Option<(CutPlan, Option<TextWatch>)>) {
         self.aim.clear();
         if let Some((CutPlan { point: CutPoint::Operation { number, into }, .. }, _)) = &plan {
             self.aim.at(*number, *into);
@@ -47,22 +47,22 @@ impl Cutter {
     }
 
     /// The cut that has fired.
-    pub(super) fn take_report(&mut self) -> Option<CutReport> {
+    pub(in crate::board) fn take_report(&mut self) -> Option<CutReport> {
         self.report.take()
     }
 
     /// The operations since the last call.
-    pub(super) fn take_operations(&mut self) -> Vec<Operation> {
+    pub(in crate::board) fn take_operations(&mut self) -> Vec<Operation> {
         self.aim.take_operations()
     }
 
     /// The device has started anew.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::board) fn restart(&mut self) {
         self.aim.restart();
     }
 
     /// The console shows this.
-    pub(super) fn console(&mut self, bytes: &[u8], at: Instant) {
+    pub(in crate::board) fn console(&mut self, bytes: &[u8], at: Instant) {
         self.aim.console(bytes);
         let Some((plan, text)) = &mut self.plan else { return };
         match plan.point {
@@ -80,7 +80,7 @@ impl Cutter {
     }
 
     /// The machine is about to do this.
-    pub(super) fn begins(&mut self, operation: Operation) -> Decision {
+    pub(in crate::board) fn begins(&mut self, operation: Operation) -> Decision {
         self.aim.command(operation);
         let into = match &self.plan {
             Some((CutPlan { point: CutPoint::Operation { into, .. }, .. }, _)) => *into,
@@ -99,7 +99,7 @@ impl Cutter {
     }
 
     /// The machine has done this, and was to stop then.
-    pub(super) fn ends(&mut self, operation: Operation) -> Decision {
+    pub(in crate::board) fn ends(&mut self, operation: Operation) -> Decision {
         let target = self.aim.on_target().filter(|_| self.plan.is_some());
         if target.is_none_or(|target| end(operation) < end(target)) {
             return Decision::GoOn;
@@ -109,17 +109,17 @@ impl Cutter {
     }
 
     /// When a cut is due, if that is known.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(in crate::board) fn due(&self) -> Option<Instant> {
         self.due.map(|(_, due)| due)
     }
 
     /// Whether a cut is due.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
+    pub(in crate::board) fn is_due(&self, now: Instant) -> bool {
         self.due().is_some_and(|due| now >= due)
     }
 
     /// The machine stands still to be cut like that; `None` if nothing is planned.
-    pub(super) fn cut(&mut self, now: Instant) -> Option<CutKind> {
+    pub(in crate::board) fn cut(&mut self, now: Instant) -> Option<CutKind> {
         let (plan, _) = self.plan.take()?;
         let latency = self.due.take().map(|(marker, _)| now.saturating_duration_since(marker));
         let operation = self.aim.on_target();

@@ -4,7 +4,7 @@
 //! stops where software asks the mask ROM for a flash operation, so a cut falls exactly before or behind one,
 //! never into one; docs/bench.md, "QEMU", says what else differs from silicon.
 
-mod cutter;
+pub(super) mod cutter;
 mod flash_file;
 mod gdb;
 mod machine;

@@ -38,6 +38,8 @@ pub enum Capability {
     WriteFlash,
     /// Break the link in the middle of an upload.
     BreakLink,
+    /// Leave it to a firmware that crashes or hangs to end in a reset by itself, by a watchdog if need be.
+    SelfReset,
 }
 
 /// As a phrase that follows "it cannot".
@@ -58,6 +60,7 @@ impl fmt::Display for Capability {
             Self::ReadFlash => "have its flash read",
             Self::WriteFlash => "have bits of its flash changed",
             Self::BreakLink => "have its link broken",
+            Self::SelfReset => "be left to its watchdogs",
         })
     }
 }
@@ -79,6 +82,9 @@ pub fn needs(case: &Case) -> BTreeSet<Capability> {
     }
     if device.commands.is_some() {
         needs.extend([Capability::AnyFirmware, Capability::Console]);
+    }
+    if case.images.values().any(|image| image.resets_itself) {
+        needs.insert(Capability::SelfReset);
     }
     for step in &case.steps {
         needs.extend(step.cuts.iter().flat_map(of_cut));
@@ -166,7 +172,7 @@ impl BoardKind {
             Capability::Chip(chip) => {
                 matches!(self, Self::Serial | Self::SwitchedSerial) || chip == ChipName::Esp32c3
             }
-            Capability::RollbackBootloader | Capability::ReadFlash => true,
+            Capability::RollbackBootloader | Capability::ReadFlash | Capability::SelfReset => true,
             Capability::WriteFlash | Capability::BreakLink | Capability::CountOperations => true,
             Capability::AnyFirmware | Capability::Console | Capability::HostCommands => {
                 self != Self::Model

@@ -169,6 +169,10 @@ impl Cutter {
 
     /// Looks at what a run has brought.
     pub(super) fn after(&mut self, board: &mut Board, stop: Stop, output: &[u8]) -> Next {
+        if stop == Stop::Breakpoint {
+            // Who has set it lets the board go on.
+            return Next::Hold;
+        }
         if !self.counts {
             return Next::Run;
         }

@@ -8,6 +8,7 @@ pub mod aim;
 mod contents;
 mod cut;
 mod model;
+pub mod probe;
 pub mod qemu;
 pub mod serial;
 pub mod virtual_board;
@@ -22,6 +23,7 @@ use std::any::Any;
 use std::fmt;
 use std::io::{Read, Write};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A device on which cases run.
@@ -130,6 +132,15 @@ pub trait Board: Send {
         Err(RigError::new("this board has no recordings"))
     }
 
+    /// Keeps what a device that has failed has in its registers and its memory, in files of that folder whose
+    /// names begin with that one. Gives their paths: none where nobody can look.
+    ///
+    /// # Errors
+    /// The device cannot be looked into, or the files cannot be written.
+    fn post_mortem(&mut self, _folder: &Path, _name: &str) -> Result<Vec<PathBuf>, RigError> {
+        Ok(Vec::new())
+    }
+
     /// A digest of all flash contents, hidden conditions of its cells included; `None` when it takes long.
     fn fingerprint(&mut self) -> Option<[u8; 16]> {
         None
@@ -152,7 +163,7 @@ pub trait Port: Read + Write + Send {
     fn set_timeout(&mut self, timeout: Duration);
 
     /// The serial port's path for other programs, if there is one.
-    fn path(&self) -> Option<&std::path::Path> {
+    fn path(&self) -> Option<&Path> {
         None
     }
 }

@@ -295,6 +295,11 @@ impl Runs<'_> {
             }
             exec.run()
         });
+        if let (Err(Stop::Fail(_)), Some(folder)) = (&result, &self.options.dumps) {
+            let choices = exec.shared.choices.iter().map(u32::to_string);
+            let name: Vec<_> = std::iter::once(self.case.name.clone()).chain(choices).collect();
+            exec.device.look_into(folder, &name.join("-"));
+        }
         let all = exec.every_fired >= exec.shared.choices.len();
         let progress = exec.device.kept();
         let console = exec.device.log().lines().collect();

@@ -10,6 +10,7 @@ use crate::board::{Board, Operation, Port, Recording, RigError};
 use crate::scenario::{Capability, Case, Otadata, ResetKind, Text};
 use ota_core::otadata::SelectEntry;
 use regex::Regex;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long the agent may take for an answer: it verifies images.
@@ -115,6 +116,20 @@ impl<'a> Device<'a> {
                 let at = self.clock.elapsed().as_secs_f64() * 1000.0;
                 self.progress.log.remark(at, text);
             }
+        }
+    }
+
+    /// Keeps registers and memory of a device that has failed, where the board can; the log says where.
+    pub(super) fn look_into(&mut self, folder: &Path, name: &str) {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' };
+        let name: String = name.chars().map(plain).collect();
+        match self.board.post_mortem(folder, &name) {
+            Ok(paths) if paths.is_empty() => {}
+            Ok(paths) => {
+                let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+                self.remark(&format!("registers and memory: {}", paths.join(", ")));
+            }
+            Err(error) => self.remark(&format!("no registers and memory: {error}")),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::board::{Checkpoint, CutPlan, CutReport, Operation, Recording, RigErro
 use crate::scenario::{BoardKind, Capability, ChipName, ResetKind};
 use serialport::{TTYPort, UsbPortInfo};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -136,6 +136,14 @@ pub trait Control: Send {
     /// The recording is of another board.
     fn cut_in(&mut self, _: &Recording, _: &CutPlan) -> Result<bool, RigError> {
         Err(RigError::new("this board has no recordings"))
+    }
+
+    /// See [`Board::post_mortem`](crate::board::Board::post_mortem).
+    ///
+    /// # Errors
+    /// The device cannot be looked into, or the files cannot be written.
+    fn post_mortem(&mut self, _folder: &Path, _name: &str) -> Result<Vec<PathBuf>, RigError> {
+        Ok(Vec::new())
     }
 
     /// See [`Board::fingerprint`](crate::board::Board::fingerprint).

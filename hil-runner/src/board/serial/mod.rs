@@ -29,6 +29,7 @@ use crate::scenario::{BoardKind, Capability, ResetKind};
 use loader::Loader;
 use serialport::{ClearBuffer, SerialPort, TTYPort};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The rate at which the mask ROM and the firmware talk, in baud.
@@ -66,6 +67,11 @@ impl<C: Control> SerialBoard<C> {
     /// What differs from other boards behind a serial port.
     pub fn control(&self) -> &C {
         &self.control
+    }
+
+    /// Gives that up, for a board that does more with it.
+    pub fn into_control(self) -> C {
+        self.control
     }
 
     /// Does something with the serial loader; starts it if need be.
@@ -216,6 +222,10 @@ impl<C: Control> Board for SerialBoard<C> {
     fn cut_in(&mut self, recording: &Recording, plan: &CutPlan) -> Result<bool, RigError> {
         self.state = State::Off;
         self.control.cut_in(recording, plan)
+    }
+
+    fn post_mortem(&mut self, folder: &Path, name: &str) -> Result<Vec<PathBuf>, RigError> {
+        self.control.post_mortem(folder, name)
     }
 
     fn fingerprint(&mut self) -> Option<[u8; 16]> {

@@ -9,6 +9,8 @@ mod faults;
 mod flash;
 mod late_bench;
 mod link;
+#[path = "serial/probe.rs"]
+mod probe;
 #[path = "serial/update.rs"]
 mod update;
 

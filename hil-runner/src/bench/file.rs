@@ -55,13 +55,27 @@ pub(super) struct BoardTable {
     pub(super) probe: Option<ProbeTable>,
 }
 
-/// A debug probe. Attaching it disables the chip's watchdogs.
+/// A debug probe, used for cases that ask for a debug reset. Attaching it disables the chip's watchdogs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProbeTable {
     /// Which probe, as probe-rs selects it: `"VID:PID"` in hexadecimal, or `"VID:PID:SERIAL"`.
     #[schemars(regex(pattern = r"^[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}(:.+)?$"))]
     pub(super) selector: String,
+    /// The parts of the chip's memory to keep of a device that has failed.
+    #[serde(default)]
+    pub(super) memory: Vec<MemoryTable>,
+}
+
+/// A part of a chip's memory.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemoryTable {
+    /// Its address, such as `0x3FC80000`, where the SRAM of an ESP32-C3 begins.
+    pub(super) start: u32,
+    /// How many bytes, 1 MiB at most.
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub(super) length: u32,
 }
 
 /// Virtual boards that are alike.

@@ -1,7 +1,7 @@
 //! Reads an inventory.
 
-use super::file::{BoardTable, File, SHAPE, VirtualTable};
-use super::{Bench, BoardEntry, PortTable, SerialEntry, size};
+use super::file::{BoardTable, File, ProbeTable, SHAPE, VirtualTable};
+use super::{Bench, BoardEntry, PortTable, ProbeEntry, SerialEntry, size};
 use crate::scenario::{ChipName, Code, Diagnostic, Node, Sink, check_table, parse_toml, read};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -113,9 +113,14 @@ fn board(table: BoardTable, node: &Node, folder: &Path, sink: &mut Sink) -> Opti
             port: table.port,
             usb_path: table.usb_path,
             power,
-            probe: table.probe.map(|probe| probe.selector),
+            probe: table.probe.map(probe),
         }),
     })
+}
+
+fn probe(table: ProbeTable) -> ProbeEntry {
+    let ranges = table.memory.iter().map(|it| it.start..it.start.saturating_add(it.length));
+    ProbeEntry { selector: table.selector, memory: ranges.collect() }
 }
 
 fn virtual_boards(table: VirtualTable, node: &Node, sink: &mut Sink) -> Vec<BoardEntry> {

@@ -25,6 +25,7 @@ pub use state::StateDir;
 use crate::board::RigError;
 use crate::power::PowerConfig;
 use crate::scenario::ChipName;
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// The boards of an inventory, in its order, real ones first.
@@ -69,8 +70,17 @@ pub struct SerialEntry {
     pub usb_path: Option<String>,
     /// The switch for its power.
     pub power: Option<PowerConfig>,
-    /// The debug probe, as probe-rs selects it.
-    pub probe: Option<String>,
+    /// The debug probe.
+    pub probe: Option<ProbeEntry>,
+}
+
+/// What an inventory says of a debug probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeEntry {
+    /// Which one, as probe-rs selects it.
+    pub selector: String,
+    /// The parts of the chip's memory to keep of a device that has failed.
+    pub memory: Vec<Range<u32>>,
 }
 
 impl BoardEntry {

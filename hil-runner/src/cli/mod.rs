@@ -6,6 +6,8 @@ mod boards;
 mod discover;
 mod files;
 mod power;
+#[cfg(feature = "probe")]
+mod probe;
 mod real;
 mod run;
 mod state;

@@ -16,11 +16,11 @@ const SLOT: u32 = 0x11_0000;
 /// The number of a write in such an upload: those before are the erases of the sectors, and some writes.
 const WRITE: u32 = 44;
 
-fn at(number: u32, into: f64, kind: CutKind) -> Option<CutPlan> {
+pub(crate) fn at(number: u32, into: f64, kind: CutKind) -> Option<CutPlan> {
     Some(CutPlan { kind, point: CutPoint::Operation { number, into } })
 }
 
-fn after(text: Text, plus: Duration) -> Option<CutPlan> {
+pub(crate) fn after(text: Text, plus: Duration) -> Option<CutPlan> {
     Some(CutPlan { kind: CutKind::Rail, point: CutPoint::Text { text, plus } })
 }
 
@@ -48,7 +48,7 @@ impl McuMgrCommand for Trace {
     }
 }
 
-fn trace(client: &MCUmgrClient) {
+pub(crate) fn trace(client: &MCUmgrClient) {
     client.raw_command(&Trace(serde_json::json!({ "on": true }))).unwrap();
 }
 
@@ -70,7 +70,7 @@ fn cut_upload(plan: Option<CutPlan>, traced: bool) -> (VirtualBoard, CutReport) 
 }
 
 /// What an operation of an upload leaves when so much of it is done.
-fn expected(operation: Operation, bytes: usize) -> Vec<u8> {
+pub(crate) fn expected(operation: Operation, bytes: usize) -> Vec<u8> {
     let image = firmware("v2.0.0.app.bin");
     let mut expected = vec![0xFF; operation.length as usize];
     let start = (operation.address - SLOT) as usize;

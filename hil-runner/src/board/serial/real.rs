@@ -57,16 +57,21 @@ pub struct RealControl {
 impl RealBoard {
     /// A board on that port, with that switch for its power if it has one. Nothing happens to it yet.
     pub fn real(config: RealConfig, switch: Option<Box<dyn PowerSwitch>>) -> Self {
+        Self::new(RealControl::new(config, switch))
+    }
+}
+
+impl RealControl {
+    /// What [`RealBoard::real`] gives the board.
+    pub fn new(config: RealConfig, switch: Option<Box<dyn PowerSwitch>>) -> Self {
         let kinds = switch.as_ref().map_or_else(Vec::new, |switch| switch.kinds());
         // Nobody knows better than that there is power.
         let power = Power { switch, on: true, ..Power::default() };
         let power = Arc::new(Mutex::new(power));
         let clock = Arc::new(RealTime(Instant::now()));
-        Self::new(RealControl { config, power, kinds, clock, started: false })
+        Self { config, power, kinds, clock, started: false }
     }
-}
 
-impl RealControl {
     /// The moments of the last cut.
     pub fn cut_times(&self) -> Option<CutTimes> {
         lock(&self.power).times
@@ -113,6 +118,10 @@ impl Control for RealControl {
                 if !self.config.lines =>
             {
                 Some("the lines of its port do not reach its EN pin".into())
+            }
+            Capability::Cut(CutKind::DebugReset) | Capability::Reset(ResetKind::DebugReset) => {
+                let what = "it takes a `[board.probe]` and a runner built with `--features probe`";
+                Some(format!("no debug probe can be attached to it: {what}"))
             }
             other if self.kind().offers(other) => None,
             _ => Some("nothing here can do that to a real board".into()),

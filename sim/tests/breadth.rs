@@ -4,7 +4,7 @@
 use ota_core::Extent;
 use ota_core::image::{ChipId, Requirements};
 use sim::bootloader::Bootloader;
-use sim::explore::{Finding, Limits, Report, Usage, World, Writer, explore};
+use sim::explore::{Finding, Hazard, Limits, Report, Usage, World, Writer, explore};
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::layout::Layout;
 use sim::setup::{FIXTURES, Fixture};
@@ -72,7 +72,7 @@ fn known_weaknesses_show_on_each() {
     for layout in Layout::breadth() {
         let report = run(&layout, false, &ESP_IDF, false);
         let hazards: BTreeSet<_> = findings(&report).iter().filter_map(|it| it.hazard).collect();
-        assert!(hazards.contains(&sim::explore::Hazard::H1), "{}: {hazards:?}", layout.name());
+        assert!(hazards.contains(&Hazard::H1), "{}: {hazards:?}", layout.name());
     }
 }
 

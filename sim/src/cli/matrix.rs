@@ -76,7 +76,7 @@ fn layouts(args: &Device) -> Result<Vec<Layout>, ReplayError> {
 }
 
 /// Whether a layout is explored with a subject. Update code of others is found wanting on the stock layouts
-/// already. On the others it need not be: what it leaves in sixteen slots is too much to explore.
+/// already. On the others it need not be: what some of it leaves in sixteen slots is too much to explore.
 fn explores(args: &Device, layout: &Layout, subject: &dyn Subject) -> bool {
     layout.part().is_none() || !args.layout.is_empty() || !subject.is_suspect()
 }

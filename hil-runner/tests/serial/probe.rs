@@ -96,7 +96,7 @@ fn upload(board: &mut Probed, plan: Option<CutPlan>) -> CutReport {
         board.take_operations();
         board.plan_cut(Some(plan)).unwrap();
     }
-    client.image_upload(&firmware("v2.0.0.app.bin"), None, None, false, None).unwrap_err();
+    client.image_upload(firmware("v2.0.0.app.bin"), None, None, false, None).unwrap_err();
     board.take_cut().expect("a cut")
 }
 

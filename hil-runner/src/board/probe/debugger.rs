@@ -129,8 +129,9 @@ impl Debugger {
     /// The console shows this.
     pub(super) fn console(&mut self, bytes: &[u8], at: Instant) {
         self.cutter.console(bytes, at);
-        let panics = self.panics.iter_mut().fold(false, |any, watch| watch.sees(bytes) || any);
-        if let (true, false, Some(target)) = (panics, self.held, &mut self.target) {
+        // All of them look at all bytes.
+        let panics = self.panics.iter_mut().map(|watch| watch.sees(bytes)).filter(|it| *it).count();
+        if let (1.., false, Some(target)) = (panics, self.held, &mut self.target) {
             match PostMortem::take(target.as_mut(), &self.memory) {
                 Ok(taken) => self.panic = Some(taken),
                 Err(error) => self.fail(error),

@@ -72,15 +72,19 @@ fn attach(probe: Probe, selector: &str, chip: ChipName) -> Result<Attached, RigE
             "is the chip powered, and its JTAG not disabled by eFuses or used for other things?";
         RigError::new(format!("{selector} does not find a chip: {}; {what}", chain(&error)))
     })?;
-    let found = session.target().name.clone();
-    let wanted = chip.id().to_string();
-    if plain(&found) != plain(&wanted) {
-        let what = "`chip` or `selector` in the inventory is wrong";
-        return Err(RigError::new(format!(
-            "{selector} is attached to an {found}, the board is an {wanted}: {what}"
-        )));
-    }
+    expect_chip(selector, &session.target().name, chip)?;
     Ok(Attached { session, breakpoints: BTreeSet::new() })
+}
+
+/// Fails if the chip that was found is not that of the board.
+fn expect_chip(selector: &str, found: &str, chip: ChipName) -> Result<(), RigError> {
+    let wanted = chip.id().to_string();
+    if plain(found) == plain(&wanted) {
+        return Ok(());
+    }
+    let what = "`chip` or `selector` in the inventory is wrong";
+    let found = format!("{selector} is attached to an {found}");
+    Err(RigError::new(format!("{found}, the board is an {wanted}: {what}")))
 }
 
 /// A chip's name without what varies in writing.
@@ -213,7 +217,6 @@ impl Target for Attached {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use probe_rs::integration::FakeProbe;
     use probe_rs::probe::list::ProbeLister;
     use probe_rs::probe::{DebugProbeError, DebugProbeInfo, ProbeCreationError};
     use probe_rs_espressif::espusbjtag::EspUsbJtagFactory;
@@ -241,7 +244,7 @@ mod tests {
 
     fn error(there: &[ProbeListItem], selector: &str) -> String {
         let lister = Lister::with_lister(Box::new(There(there.to_vec())));
-        open(&lister, selector).err().expect("an error").to_string()
+        open(&lister, selector).expect_err("no probe can be opened").to_string()
     }
 
     #[test]
@@ -269,10 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_without_a_chip_says_so() {
-        let probe = Probe::new(FakeProbe::new());
-        let error = attach(probe, "303A:1001", ChipName::Esp32c3).unwrap_err().to_string();
-        assert!(error.starts_with("303A:1001 does not find a chip: "), "{error}");
+    fn another_chip_than_that_of_the_board_is_told() {
+        assert_eq!(expect_chip("303A:1001", "esp32c3", ChipName::Esp32c3), Ok(()));
+        let error = expect_chip("303A:1001", "esp32c6", ChipName::Esp32c3).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "303A:1001 is attached to an esp32c6, the board is an ESP32-C3: `chip` or `selector` in the \
+             inventory is wrong"
+        );
     }
 
     #[test]

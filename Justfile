@@ -41,6 +41,10 @@ fmt:
 clippy:
     cargo clippy --workspace --all-targets -- --deny warnings
 
+# Check the parts behind cargo features: lints, and their tests that need no hardware.
+features:
+    cargo clippy --package hil-runner --features probe,ppk2 --all-targets -- --deny warnings && cargo test --package hil-runner --features probe --lib probe
+
 # Build the documentation.
 doc:
     RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps

@@ -19,7 +19,7 @@
 //! [`Landing::Unknown`](super::Landing::Unknown). After a debug-probe reset the core stands still until
 //! everything is arranged.
 //!
-//! The decisions are tested with the virtual board as [`Target`]. With the feature `probe`, [`connect`]
+//! The decisions are tested with the virtual board as [`Target`]. With the feature `probe`, `connect`
 //! attaches real probes through the probe-rs library; it has been run against no hardware.
 
 mod control;

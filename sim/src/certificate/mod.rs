@@ -19,6 +19,7 @@
 mod check;
 mod file;
 mod line;
+mod run;
 #[cfg(test)]
 mod tests;
 

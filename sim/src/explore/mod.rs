@@ -18,6 +18,7 @@ mod search;
 mod spec;
 mod state;
 mod summary;
+mod verdicts;
 mod wear;
 mod world;
 

@@ -7,13 +7,14 @@ use super::leftover::sectors_of;
 use super::reductions::Reductions;
 use super::spec::{Booted, Broken, Candidates, Spec, Usage};
 use super::state::{Content, Contents};
+use super::verdicts::Verdicts;
 use super::wear::check_wear;
 use crate::bootloader::{Boot, BootInput, Bootloader, Choice, Event, FullCheck, ImageCheck};
 use crate::firmware::{Firmware, FirmwareId};
 use crate::flash::{Chip, Digest, Driver, FlashError, Memory, Part, Recorded, SECTOR_SIZE, Sector};
 use crate::layout::{Layout, TABLE_OFFSET};
 use crate::subject::{Call, Device, Failure, Observer, Subject, Unobserved};
-use ota_core::image::{self, Header, ImageInfo, Requirements};
+use ota_core::image::{Header, Requirements};
 use ota_core::partition::{App, Region};
 use ota_core::table::BootTable;
 use std::cell::RefCell;
@@ -511,41 +512,5 @@ impl<'a> World<'a> {
         };
         let operations = start..chip.operations() as usize;
         CallRun { request, result, operations, memory: chip.memory().clone() }
-    }
-}
-
-/// Remembers what verification said of contents, by their digest: the same bytes verify alike.
-#[derive(Debug)]
-struct Verdicts {
-    requirements: Requirements,
-    known: RefCell<HashMap<(u32, Digest), Option<ImageInfo>>>,
-}
-
-impl Verdicts {
-    fn new(requirements: Requirements) -> Self {
-        Self { requirements, known: RefCell::default() }
-    }
-
-    fn verdict(
-        &self,
-        memory: &Memory,
-        region: Region,
-        chip: impl FnOnce() -> Chip,
-    ) -> Option<ImageInfo> {
-        let range = region.offset..region.offset + region.size;
-        let key = (region.offset, memory.digest(range));
-        if let Some(&known) = self.known.borrow().get(&key) {
-            return known;
-        }
-        let verdict = image::verify(&mut chip(), region, &self.requirements).ok();
-        self.known.borrow_mut().insert(key, verdict);
-        verdict
-    }
-}
-
-impl ImageCheck<Chip> for &Verdicts {
-    fn check(&mut self, chip: &mut Chip, region: Region) -> Option<ImageInfo> {
-        let memory = chip.memory().clone();
-        self.verdict(&memory, region, || Chip::with_memory(*chip.part(), memory.clone()))
     }
 }

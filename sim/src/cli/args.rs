@@ -5,7 +5,7 @@ use super::prove::Prove;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ota_core::Generation;
 use sim::bootloader::Bootloader;
-use sim::explore::{Limits, Usage};
+use sim::explore::{Limits, Reductions, Usage};
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::layout::Layout;
@@ -158,6 +158,15 @@ pub(super) struct Explore {
     /// What the applications do: the usual, or any calls in any order, any number of them
     #[arg(long, value_enum, default_value = "usual", help_heading = "Power cuts")]
     pub(super) usage: UsageArg,
+    /// Reductions to do without, for small devices and few faults: that changes the speed and nothing else
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        value_enum,
+        help_heading = "Power cuts"
+    )]
+    pub(super) without: Vec<Reduction>,
     /// Devices of each setup that live through random faults of all classes afterwards; 0 for none
     #[arg(long, value_name = "N", default_value_t = 500, help_heading = "Power cuts")]
     pub(super) random: u32,
@@ -170,6 +179,29 @@ pub(super) struct Explore {
     /// Print the results as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Reduction {
+    /// What runs and cuts lead to is remembered
+    Runs,
+    /// Partitions without an image that verifies count as one
+    Contents,
+    /// Select entries with a wrong CRC count by their state, and labels do not count
+    Entries,
+    /// Torn images with a header that promises a hash are not verified
+    Hashes,
+}
+
+impl Explore {
+    pub(super) fn reductions(&self) -> Reductions {
+        let with = |reduction| !self.without.contains(&reduction);
+        Reductions {
+            contents: with(Reduction::Contents),
+            entries: with(Reduction::Entries),
+            hashes: with(Reduction::Hashes),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -11,7 +11,7 @@ mod prove;
 mod random;
 mod run;
 
-use args::{Cli, Command, Explore};
+use args::{Cli, Command, Explore, Reduction};
 use clap::Parser;
 use expect::Verdict;
 use matrix::Matrix;
@@ -68,10 +68,18 @@ fn print(text: &str) {
 fn explore(args: &Explore) -> Result<u8, ReplayError> {
     let matrix = Matrix::new(&args.device, &args.cuts)?;
     let interrupted = interruption();
-    let limits = Limits { max_states: args.max_states, ..args.cuts.limits(args.usage.into()) };
+    let limits = Limits {
+        max_states: args.max_states,
+        remember: !args.without.contains(&Reduction::Runs),
+        ..args.cuts.limits(args.usage.into())
+    };
     let runner = Runner { jobs: args.cuts.threads(), quiet: args.json, interrupted: &interrupted };
     let reports = runner.run(&matrix.setups, |setup, watch| {
-        Ok::<_, ReplayError>(sim::explore::explore(&setup.world()?, &limits, watch))
+        Ok::<_, ReplayError>(sim::explore::explore(
+            &setup.world()?.with_reductions(args.reductions()),
+            &limits,
+            watch,
+        ))
     })?;
     let findings = findings::write(&matrix, &reports, args.cuts.seed, &args.counterexamples)?;
     let mut surprises = surprises(&matrix, &reports);

@@ -74,7 +74,7 @@ impl<F: MultiwriteNorFlash> Ota<F> {
     fn deselect_slots(&mut self) -> Result<(), EntryError<F::Error>> {
         let readings = self.read()?;
         self.refuse_on_trial(&readings)?;
-        let last = self.read()?.active().unwrap_or(Sector::Second);
+        let last = readings.active().unwrap_or(Sector::Second);
         for sector in [last.other(), last] {
             if !self.read()?.of(sector).blank {
                 self.records().retire(sector)?;

@@ -54,6 +54,13 @@ fn a_proof_in_parts_is_joined_and_checked() {
     assert_eq!(part("1/2", "one").status.code(), Some(0));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     assert_eq!(modified(), before);
+    // Another program may have had other update code: what it proved is not kept.
+    let (header, lines) = text.split_once('\n').unwrap();
+    let mut header: serde_json::Value = serde_json::from_str(header).unwrap();
+    header["program"] = "00".into();
+    fs::write(&path, format!("{header}\n{lines}")).unwrap();
+    assert_eq!(part("1/2", "one").status.code(), Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::fmt::Write;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The version of the format that this program reads and writes.
 const FORMAT: u32 = 1;
@@ -48,6 +49,9 @@ pub struct Exception {
 pub struct Header {
     /// Version of the format: 1.
     pub certificate: u32,
+    /// BLAKE3 of the program that made it, update code and bootloader model included, 128 bits in hexadecimal
+    /// digits; empty if it could not be read.
+    pub program: String,
     /// The claim, for the reader.
     pub claim: String,
     /// The device.
@@ -134,6 +138,7 @@ pub fn prove(
     let leftovers = lines.iter().filter(|line| matches!(line, Line::Leftover(_))).count();
     let header = Header {
         certificate: FORMAT,
+        program: program().into(),
         claim: claim(&exceptions),
         device: DeviceSource::of(setup, firmware),
         bootloader: world.bootloader.generation.to_string(),
@@ -151,6 +156,19 @@ pub fn prove(
         digest: digest(&lines),
     };
     Ok((Certificate { header, lines }, report))
+}
+
+/// What tells this program from one with other update code.
+pub fn program() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let bytes = std::env::current_exe().and_then(fs::read);
+        bytes.map_or_else(|_| String::new(), |bytes| digits(&Digest::of([&bytes[..]])))
+    })
+}
+
+fn digits(digest: &Digest) -> String {
+    digest.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn claim(exceptions: &BTreeSet<Exception>) -> String {
@@ -206,8 +224,7 @@ fn text(lines: &[Line]) -> Vec<String> {
 
 pub(super) fn digest(lines: &[Line]) -> String {
     let text = text(lines);
-    let digest = Digest::of(text.iter().flat_map(|line| [line.as_bytes(), b"\n"]));
-    digest.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    digits(&Digest::of(text.iter().flat_map(|line| [line.as_bytes(), b"\n"])))
 }
 
 impl Certificate {

@@ -24,4 +24,4 @@ mod run;
 mod tests;
 
 pub use check::{Checked, Refused, check};
-pub use file::{Certificate, CertificateError, Exception, Header, prove};
+pub use file::{Certificate, CertificateError, Exception, Header, program, prove};

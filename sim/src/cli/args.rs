@@ -72,7 +72,7 @@ pub(super) enum Command {
     /// Proves that no sequence of any number of power cuts breaks an invariant, and writes certificates.
     ///
     /// A certificate lists everything that a device can come to; `sim check-certificate` verifies it. What
-    /// is in the directory already is kept, so that a run that was stopped goes on where it was.
+    /// the same program has left in the directory is kept, so that a run that was stopped goes on where it was.
     /// Exit status: 0 all is proven, 1 update code that should be safe is not, 2 bad input, 130 interrupted.
     Prove(Box<Prove>),
     /// Verifies certificates, without the search that made them.

@@ -132,12 +132,15 @@ fn write(directory: &Path, plan: &Plan) -> Result<(), InputError> {
     written.map_err(|error| InputError::new(&path, format!("cannot write: {error}")))
 }
 
-/// What an earlier run has proven of the same device, if it is whole.
+/// What this very program has proven of the same device in an earlier run, if it is whole. Another one may
+/// have other update code in it.
 fn kept(path: &Path, setup: &Setup, sources: &[FirmwareSource], limits: &Limits) -> Option<Header> {
     let certificate = Certificate::read(path).ok()?;
     let whole = certificate.is_whole();
     let header = certificate.header;
-    let same = header.device == DeviceSource::of(setup, sources)
+    let same = !header.program.is_empty()
+        && header.program == certificate::program()
+        && header.device == DeviceSource::of(setup, sources)
         && header.usage == limits.usage
         && header.faults == limits.profile.classes().collect::<Vec<_>>()
         && header.seed == limits.profile.seed

@@ -17,8 +17,8 @@ const FOLDER: &str = "locks";
 /// A waiting process looks this often whether the queue has changed. It gets the lock at once.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A board that nobody else uses. The kernel gives it free when this is dropped or its process ends,
-/// however it ends.
+/// A board that nobody else uses. It is free again when this is dropped or its process ends, however it
+/// ends.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -114,6 +114,14 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A program that another thread is just starting holds the open file, and with it the lock, for a
+        // moment longer than this process.
+        let _ = self.file.unlock();
+    }
+}
+
 fn open(state: &StateDir, key: &str) -> io::Result<File> {
     let path = state.folder(FOLDER)?.join(format!("{}.lock", StateDir::file_name(key)));
     // Never removed: a second file of the same name would be a second lock.
@@ -181,6 +189,17 @@ mod tests {
         });
         second.unwrap();
         assert_eq!(seen[0], Holder { pid: process::id(), task: "case 4".into() });
+    }
+
+    /// What a program that is being started has of this process's files until it runs.
+    #[test]
+    fn a_board_is_free_although_its_lock_file_was_inherited() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::at(root.path());
+        let held = Lock::try_acquire(&state, "a", "case 1").unwrap().unwrap();
+        let _inherited = held.file.try_clone().unwrap();
+        drop(held);
+        assert!(Lock::try_acquire(&state, "a", "case 2").unwrap().is_some());
     }
 
     #[test]

@@ -248,6 +248,9 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         let _ = self.file.sync_data();
+        // A program that another thread is just starting holds the open file, and with it the lock, for a
+        // moment longer than this process.
+        let _ = self.file.unlock();
     }
 }
 

@@ -1,13 +1,15 @@
 //! Everything that an exploration or a replay needs, put together by name.
 
-use crate::bootloader::{Bootloader, OptionError};
+use crate::bootloader::{AntiRollback, Bootloader, OptionError};
 use crate::explore::{World, WorldError};
 use crate::firmware::Firmware;
 use crate::flash::Part;
 use crate::layout::Layout;
 use crate::subject::{EspHal, EspIdf, OtaCore, Release, Ruuvi, Subject, UpdateAgent};
-use ota_core::image::{ChipId, Requirements};
+use ota_core::image::{ChipId, DESCRIPTOR_OFFSET, Requirements};
 use ota_core::{Extent, Generation};
+use sha2::{Digest, Sha256};
+use std::fmt;
 use std::sync::Arc;
 
 /// An application image that comes with the program.
@@ -31,6 +33,70 @@ impl Fixture {
     pub fn firmware(&self) -> Firmware {
         Firmware::new(self.name, self.bytes, &Requirements::for_chip(ChipId::ESP32C3))
             .expect("the fixtures are valid images")
+    }
+
+    /// The image as if it had been built with this security version; its name then ends with `@` and the
+    /// version.
+    pub fn with_secure_version(&self, version: u32) -> Firmware {
+        const HASH: usize = 32;
+        let at = DESCRIPTOR_OFFSET as usize + 4;
+        let mut image = self.bytes[..self.bytes.len() - HASH].to_vec();
+        let mut changed = 0;
+        for (byte, new) in image[at..at + 4].iter_mut().zip(version.to_le_bytes()) {
+            changed ^= std::mem::replace(byte, new) ^ new;
+        }
+        // The checksum, the last byte before the hash, is the XOR of all data.
+        image.last_mut().into_iter().for_each(|checksum| *checksum ^= changed);
+        let hash = Sha256::digest(&image);
+        image.extend_from_slice(&hash);
+        let requirements = Requirements::for_chip(ChipId::ESP32C3);
+        Firmware::new(format!("{}@{version}", self.name), &image, &requirements)
+            .expect("checksum and hash were worked out again")
+    }
+}
+
+/// An image that comes with the program, by its name.
+pub fn builtin(name: &str) -> Option<Firmware> {
+    let (plain, version) = match name.split_once('@') {
+        Some((plain, version)) => (plain, Some(version.parse().ok()?)),
+        None => (name, None),
+    };
+    let fixture = FIXTURES.iter().find(|fixture| fixture.name == plain)?;
+    Some(version.map_or_else(|| fixture.firmware(), |version| fixture.with_secure_version(version)))
+}
+
+/// How the bootloader and the application were built as to images on trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rollback {
+    /// Without rollback: an image that is selected stays.
+    Off,
+    /// With rollback: a new image gets one trial.
+    On,
+    /// With rollback, and with anti-rollback: no image is older than eFuse says.
+    Anti,
+}
+
+impl Rollback {
+    /// Whether images get a trial.
+    pub fn is_on(self) -> bool {
+        self != Self::Off
+    }
+}
+
+/// Without rollback, or with it.
+impl From<bool> for Rollback {
+    fn from(on: bool) -> Self {
+        if on { Self::On } else { Self::Off }
+    }
+}
+
+impl fmt::Display for Rollback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Off => "plain",
+            Self::On => "rollback",
+            Self::Anti => "anti-rollback",
+        })
     }
 }
 
@@ -66,8 +132,8 @@ pub struct Setup {
     pub layout: Layout,
     /// Release that the bootloader comes from.
     pub generation: Generation,
-    /// Whether the bootloader was built with rollback.
-    pub rollback: bool,
+    /// How the bootloader and the application were built.
+    pub rollback: Rollback,
     /// The images: the installed one, then the updates.
     pub firmware: Arc<[Firmware]>,
     /// The update code.
@@ -97,7 +163,9 @@ impl Setup {
     pub fn bootloader(&self) -> Result<Bootloader, OptionError> {
         let bootloader = Bootloader {
             generation: self.generation,
-            rollback: self.rollback,
+            rollback: self.rollback.is_on(),
+            anti_rollback: (self.rollback == Rollback::Anti)
+                .then(|| AntiRollback::for_chip(self.chip)),
             // The header knows 1 MiB as 0, 2 MiB as 1, and so on (`esp_image_flash_size_t`).
             spi_size: (self.part.capacity >> 20).max(1).ilog2() as u8,
             ..Bootloader::default()
@@ -114,5 +182,20 @@ impl Setup {
         let requirements = Requirements::for_chip(self.chip);
         let (layout, bootloader) = (&self.layout, self.bootloader()?);
         Ok(World::new(layout, bootloader, requirements, &self.firmware, self.subject, self.part)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_of_another_security_version_is_valid_and_differs_in_nothing_else() {
+        let plain = builtin("app-2.0.0.bin").unwrap();
+        let newer = builtin("app-2.0.0.bin@7").unwrap();
+        assert_eq!((plain.info.secure_version, newer.info.secure_version), (Some(0), Some(7)));
+        let differ = plain.bytes.iter().zip(&*newer.bytes).take(plain.bytes.len() - 33);
+        assert_eq!(differ.filter(|(a, b)| a != b).count(), 1);
+        assert!(builtin("app-2.0.0.bin@x").is_none() && builtin("app-9.bin").is_none());
     }
 }

@@ -2,12 +2,13 @@
 
 use ota_core::Extent;
 use ota_core::image::{ChipId, Requirements};
-use sim::bootloader::Bootloader;
+use sim::bootloader::{AntiRollback, Bootloader};
 use sim::explore::{Finding, Hazard, Invariant, Limits, Report, Usage, World, Writer, explore};
 use sim::firmware::Firmware;
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::layout::Layout;
+use sim::setup::builtin;
 use sim::subject::{EspIdf, OtaCore, Release, Subject};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -38,12 +39,30 @@ fn limits(cut_bootloader: bool) -> Limits {
 }
 
 fn run(layout: &str, rollback: bool, subject: &dyn Subject, limits: &Limits) -> Report {
+    let bootloader = Bootloader { rollback, ..Bootloader::default() };
+    explored(layout, bootloader, &firmware(), subject, limits)
+}
+
+/// Under anti-rollback, with updates that are newer than the image that is installed at first.
+fn run_anti(layout: &str, subject: &dyn Subject, limits: &Limits) -> Report {
+    let anti_rollback = Some(AntiRollback::for_chip(ChipId::ESP32C3));
+    let bootloader = Bootloader { rollback: true, anti_rollback, ..Bootloader::default() };
+    let firmware = ["app-1.0.0.bin", "app-2.0.0.bin@1", "app-3.0.0.bin@1"];
+    let firmware = firmware.map(|name| builtin(name).unwrap());
+    explored(layout, bootloader, &firmware, subject, limits)
+}
+
+fn explored(
+    layout: &str,
+    bootloader: Bootloader,
+    firmware: &[Firmware],
+    subject: &dyn Subject,
+    limits: &Limits,
+) -> Report {
     let layouts = Layout::stock();
     let layout = layouts.iter().find(|stock| stock.name() == layout).unwrap();
-    let firmware = firmware();
     let part = *Part::by_name("W25Q32JV").unwrap();
-    let bootloader = Bootloader { rollback, ..Bootloader::default() };
-    let world = World::new(layout, bootloader, requirements(), &firmware, subject, part).unwrap();
+    let world = World::new(layout, bootloader, requirements(), firmware, subject, part).unwrap();
     let report = explore(&world, limits, |_| ControlFlow::Continue(()));
     assert!(report.complete);
     assert!(!report.sampled_contents);
@@ -95,6 +114,33 @@ fn with_rollback_only_the_bootloaders_own_rewrites_break_anything() {
         expected.map(|(invariant, hazard)| Finding { invariant, hazard: Some(hazard), during });
     assert_eq!(findings(&report).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(expected));
     assert!(report.counterexamples.iter().all(|example| example.cuts() == 1));
+}
+
+#[test]
+fn under_anti_rollback_ota_core_survives_every_cut_in_the_application() {
+    for layout in ["2-slots", "3-slots", "arduino"] {
+        for subject in [SEQUENTIAL, BULK] {
+            let report = run_anti(layout, &subject, &limits(false));
+            assert_eq!(findings(&report), [], "{layout}, {subject:?}");
+            let without = run(layout, true, &subject, &limits(false));
+            let [states, fewer] = [&report, &without].map(|report| report.progress.states);
+            assert!(states > 2 * fewer, "{layout}: {states} states, {fewer} without anti-rollback");
+        }
+    }
+    let any = Limits { usage: Usage::Any, ..limits(false) };
+    assert_eq!(findings(&run_anti("2-slots", &SEQUENTIAL, &any)), []);
+}
+
+/// A device that no update can help any more: eFuse demands a version that no image has.
+#[test]
+fn under_anti_rollback_two_cuts_brick_a_device_with_the_update_code_of_esp_idf() {
+    let v6_1 = EspIdf { release: Release::V6_1, extent: Some(Extent::Sequential) };
+    let report = run_anti("arduino", &v6_1, &limits(false));
+    let hazard = Some(Hazard::H19);
+    let during = Writer::Application;
+    let finding = Finding { invariant: Invariant::Bootable, hazard, during };
+    let example = report.counterexamples.iter().find(|example| example.finding == finding);
+    assert_eq!(example.map(|example| example.cuts()), Some(2), "{:?}", findings(&report));
 }
 
 #[test]

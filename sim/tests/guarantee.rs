@@ -26,7 +26,7 @@ fn setup(layout: &str, rollback: bool, subject: &'static dyn Subject) -> Setup {
     Setup {
         layout: layouts.find(|it| it.name() == layout).expect("a stock layout"),
         generation: Generation::V6_1,
-        rollback,
+        rollback: rollback.into(),
         firmware: FIXTURES.iter().map(Fixture::firmware).collect(),
         subject,
         part: Part::W25Q32JV,

@@ -59,7 +59,7 @@ fn setup(subject: &'static dyn Subject, rollback: bool) -> Setup {
     Setup {
         generation: Generation::V6_1,
         layout: Layout::from_csv("small", LAYOUT, CAPACITY).unwrap(),
-        rollback,
+        rollback: rollback.into(),
         firmware: firmware().into(),
         subject,
         part: Part::W25Q32JV.with_capacity(CAPACITY),

@@ -64,7 +64,7 @@ fn check(case: &Case) {
     let setup = Setup {
         layout: layout.for_bootloader(case.generation),
         generation: case.generation,
-        rollback: case.rollback,
+        rollback: case.rollback.into(),
         firmware: FIXTURES.iter().map(Fixture::firmware).collect(),
         subject,
         part: *Part::by_name("W25Q32JV").unwrap(),

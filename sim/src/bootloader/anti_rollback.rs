@@ -6,7 +6,7 @@
 use super::event::{Choice, Event};
 use super::run::Run;
 use embedded_storage::nor_flash::ReadNorFlash;
-use ota_core::image;
+use ota_core::image::{self, ChipId};
 
 /// Anti-rollback, as built into the bootloader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +14,22 @@ pub struct AntiRollback {
     /// Width of the version field in eFuse, in bits, which is also the greatest version: the field
     /// counts in unary. 32 on the ESP32, 16 on the ESP32-C3.
     pub field_bits: u32,
+}
+
+impl AntiRollback {
+    /// As built for a chip, with a field as wide as it can be.
+    ///
+    /// Source: ESP-IDF `Kconfig.projbuild` of the bootloader
+    /// (`CONFIG_BOOTLOADER_APP_SEC_VER_SIZE_EFUSE_FIELD`).
+    pub fn for_chip(chip: ChipId) -> Self {
+        let field_bits = match chip {
+            ChipId::ESP32 => 32,
+            ChipId::ESP32C2 => 4,
+            ChipId::ESP32C5 => 9,
+            _ => 16,
+        };
+        Self { field_bits }
+    }
 }
 
 impl<F: ReadNorFlash, I, E: FnMut(Event)> Run<'_, F, I, E> {

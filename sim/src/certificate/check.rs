@@ -4,7 +4,7 @@ use super::file::{Certificate, Exception, digest};
 use super::line::{Held, Line, Listed};
 use super::run::{Key, Run};
 use crate::explore::{
-    Broken, Content, Holding, Invariant, Leftovers, Request, Situation, State, World, Writer,
+    Content, Expected, Holding, Invariant, Leftovers, Request, Situation, State, World, Writer,
     content_of,
 };
 use crate::firmware::FirmwareId;
@@ -220,7 +220,7 @@ impl Checker<'_> {
         if booted.firmware.is_none() {
             return Ok(());
         }
-        let now = State { flash: run.end, spec, secure_version: boot.secure_version, ..*state };
+        let now = State { flash: run.end, spec, secure_version: run.secure_version, ..*state };
         self.leads_to(situation, "a reset after the boot", now, None)?;
         self.call(situation, &now, started.app, Request::Startup)
     }
@@ -267,22 +267,21 @@ impl Checker<'_> {
         for broken in &run.broken {
             self.breaks(situation, &what, now, broken.invariant)?;
         }
-        if let Err(message) = &run.result
-            && !now.spec.may_refuse(request)
-        {
-            let broken = Broken::failed(request.call(), message);
+        let failed = self.world.failure(request, &run.result, now.spec, now.secure_version);
+        if let Some(broken) = failed {
             self.breaks(situation, &what, now, broken.invariant)?;
         }
-        let spec = match success {
-            true => now.spec.after(request),
-            false => now.spec.after_failure(request, run.wrote),
+        let Content::Firmware(running) = content_of(&now.flash.contents, app) else {
+            return Ok(());
         };
+        let expected = Expected { spec: now.spec, required: now.secure_version, running };
+        let spec = self.world.expected_after(request, success, run.wrote, expected);
         let confirmed = success && request == Request::Confirm;
         let after = State {
             flash: run.end,
             spec,
+            secure_version: run.secure_version,
             bootloader_cut: now.bootloader_cut && !confirmed,
-            ..*now
         };
         self.leads_to(situation, &format!("a reset after {what}"), after, None)?;
         // An image that rejected itself restarts; one that could not start does nothing more.

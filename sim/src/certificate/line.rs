@@ -42,6 +42,8 @@ enum Holds {
     /// There is no such partition.
     Absent,
     Junk,
+    /// Nothing that verifies, described as of this security version.
+    Described(u32),
     Unknown,
     Part(FirmwareId),
     Image(FirmwareId),
@@ -137,6 +139,7 @@ impl Listed {
             *content = match *held {
                 Holds::Absent => Content::Absent,
                 Holds::Junk => Content::Junk,
+                Holds::Described(version) => Content::Described(version),
                 Holds::Unknown => Content::Unknown,
                 Holds::Part(id) => Content::Partial(known(id)?),
                 Holds::Image(id) => Content::Firmware(known(id)?),
@@ -178,6 +181,7 @@ impl Holds {
             Content::Absent => Self::Absent,
             // Certificates are made with all reductions.
             Content::Junk | Content::Exact(_) => Self::Junk,
+            Content::Described(version) => Self::Described(version),
             Content::Unknown => Self::Unknown,
             Content::Partial(id) => Self::Part(id),
             Content::Firmware(id) => Self::Image(id),

@@ -33,6 +33,8 @@ pub(super) struct Run {
     pub(super) broken: Vec<Broken>,
     pub(super) result: Result<(), String>,
     pub(super) boot: Option<Boot>,
+    /// Security version in eFuse afterwards.
+    pub(super) secure_version: u32,
 }
 
 impl Key {
@@ -42,7 +44,8 @@ impl Key {
     }
 
     pub(super) fn call(now: &State, app: App, request: Request) -> Self {
-        Self { flash: now.flash, secure_version: 0, call: Some((app, request)), holding: None }
+        let State { flash, secure_version, .. } = *now;
+        Self { flash, secure_version, call: Some((app, request)), holding: None }
     }
 }
 
@@ -68,18 +71,21 @@ impl Checker<'_> {
             broken: Vec::new(),
             result: Ok(()),
             boot: None,
+            secure_version: key.secure_version,
         };
         let recorded = match key.call {
             None => {
                 let booted = world.boot(memory, key.secure_version, false);
                 run.boot = Some(booted.boot);
+                run.secure_version = booted.boot.secure_version;
                 booted.recorded
             }
             Some((app, request)) => {
-                let act = world.act(memory, app, &[request]);
+                let act = world.act(memory, key.secure_version, app, &[request]);
                 for call in act.calls {
                     run.broken = call.broken(world, &act.recorded);
                     run.result = call.result;
+                    run.secure_version = call.secure_version;
                 }
                 act.recorded
             }

@@ -7,7 +7,7 @@ use crate::explore::{Invariant, Limits, Usage, Writer};
 use crate::flash::fault::{FaultClass, FaultProfile};
 use crate::layout::Layout;
 use crate::replay::FirmwareSource;
-use crate::setup::{FIXTURES, Fixture, Setup};
+use crate::setup::{FIXTURES, Fixture, Rollback, Setup};
 use crate::subject::{EspIdf, OtaCore, Release, Subject, UpdateAgent};
 use ota_core::Generation;
 use ota_core::image::ChipId;
@@ -16,12 +16,12 @@ use std::ops::ControlFlow;
 const SMALL: &str = "otadata,data,ota,0xd000,0x2000\n\
     ota_0,app,ota_0,0x10000,64K\nota_1,app,ota_1,0x20000,64K\n";
 
-fn setup(subject: &'static dyn Subject, rollback: bool) -> Setup {
+fn setup(subject: &'static dyn Subject, rollback: impl Into<Rollback>) -> Setup {
     let part = crate::flash::Part::W25Q32JV.with_capacity(1 << 20);
     Setup {
         generation: Generation::V6_1,
         layout: Layout::from_csv("small", SMALL, part.capacity).unwrap(),
-        rollback,
+        rollback: rollback.into(),
         firmware: FIXTURES.iter().map(Fixture::firmware).collect(),
         subject,
         part,
@@ -58,12 +58,18 @@ fn what_the_search_finds_is_closed() {
     let core: &'static dyn Subject = &OtaCore { extent: Some(ota_core::Extent::Sequential) };
     let idf: &'static dyn Subject = &EspIdf { release: Release::V5_5, extent: None };
     for (subject, rollback, usage) in [
-        (core, false, Usage::Any),
-        (core, true, Usage::Usual),
-        (&UpdateAgent as &'static dyn Subject, true, Usage::Usual),
-        (idf, false, Usage::Usual),
+        (core, Rollback::Off, Usage::Any),
+        (core, Rollback::On, Usage::Usual),
+        (core, Rollback::Anti, Usage::Usual),
+        (&UpdateAgent as &'static dyn Subject, Rollback::On, Usage::Usual),
+        (idf, Rollback::Off, Usage::Usual),
+        (idf, Rollback::Anti, Usage::Usual),
     ] {
-        let setup = setup(subject, rollback);
+        let mut setup = setup(subject, rollback);
+        if rollback == Rollback::Anti {
+            let newer = FIXTURES[1..].iter().map(|fixture| fixture.with_secure_version(1));
+            setup.firmware = [FIXTURES[0].firmware()].into_iter().chain(newer).collect();
+        }
         let certificate = certify(&setup, usage);
         let checked = check(&certificate, &setup.world().unwrap());
         let checked = checked.unwrap_or_else(|refused| panic!("{}: {refused}", subject.name()));

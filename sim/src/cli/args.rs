@@ -9,7 +9,7 @@ use sim::explore::{Limits, Reductions, Usage};
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::layout::Layout;
-use sim::setup::subjects;
+use sim::setup::{Rollback, subjects};
 use sim::subject::Subject;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -109,9 +109,10 @@ pub(super) struct Device {
     #[arg(long, value_name = "NAME", value_parser = bootloader, default_value = "v6.1")]
     #[arg(help_heading = "Device")]
     pub(super) bootloader: Vec<Generation>,
-    /// Whether the bootloader supports rollback; both means without, and with it where the release has it
+    /// Whether bootloader and application support rollback; both means without, and with it where the release
+    /// has it; anti means with rollback and anti-rollback, on layouts without a factory application
     #[arg(long, value_enum, default_value = "both", help_heading = "Device")]
-    pub(super) rollback: Rollback,
+    pub(super) rollback: RollbackArg,
     /// Flash part, which determines the capacity; layouts of an odd shape have their own
     #[arg(long, value_name = "NAME", default_value = "W25Q32JV", value_parser = part)]
     #[arg(help_heading = "Device")]
@@ -222,19 +223,21 @@ impl From<UsageArg> for Usage {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Rollback {
+pub(super) enum RollbackArg {
     On,
     Off,
     Both,
+    Anti,
 }
 
-impl Rollback {
+impl RollbackArg {
     /// The bootloaders of a release that are meant.
-    pub(super) fn values(self, generation: Generation) -> &'static [bool] {
+    pub(super) fn values(self, generation: Generation) -> &'static [Rollback] {
         match self {
-            Self::On => &[true],
-            Self::Both if Bootloader::has_rollback(generation) => &[false, true],
-            Self::Off | Self::Both => &[false],
+            Self::On => &[Rollback::On],
+            Self::Anti => &[Rollback::Anti],
+            Self::Both if Bootloader::has_rollback(generation) => &[Rollback::Off, Rollback::On],
+            Self::Off | Self::Both => &[Rollback::Off],
         }
     }
 }

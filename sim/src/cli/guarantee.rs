@@ -1,9 +1,11 @@
 //! `sim guarantee`: the table of what a power cut comes to.
 
-use super::args::{Rollback, bootloader, part, stock_layout, subject};
+use super::args::{RollbackArg, bootloader, part, stock_layout, subject};
 use super::findings::write_file;
+use super::matrix::stock_images;
 use super::print;
-use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use ota_core::Generation;
 use ota_core::image::ChipId;
 use sim::flash::Part;
@@ -11,11 +13,11 @@ use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::guarantee::{self, Report, Row};
 use sim::layout::Layout;
 use sim::replay::{FirmwareSource, Replay, ReplayError};
-use sim::setup::{FIXTURES, Fixture, Setup};
+use sim::setup::Setup;
 use sim::subject::Subject;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -35,8 +37,8 @@ pub(super) struct Guarantee {
     #[arg(long, value_name = "NAME", value_parser = bootloader, default_value = "v6.1")]
     bootloader: Generation,
     /// Whether the bootloader supports rollback
-    #[arg(long, value_enum, default_value = "both")]
-    rollback: Rollback,
+    #[arg(long, default_value = "both", value_parser = without_anti_rollback())]
+    rollback: RollbackArg,
     /// Update code, may be repeated [default: ota-core, update-agent, esp-idf-v5.5, esp-idf-v6.1, esp-hal]
     #[arg(long, value_name = "NAME", value_parser = subject)]
     subject: Vec<&'static dyn Subject>,
@@ -62,6 +64,11 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds.filter(|it| !it.is_zero()).ok_or_else(|| "expected a number above 0".into())
 }
 
+fn without_anti_rollback() -> impl TypedValueParser<Value = RollbackArg> {
+    let names = PossibleValuesParser::new(["on", "off", "both"]);
+    names.try_map(|name| RollbackArg::from_str(&name, false))
+}
+
 /// Makes the tables and prints them.
 pub(super) fn run(args: &Guarantee) -> Result<u8, ReplayError> {
     let setups = setups(args);
@@ -74,8 +81,9 @@ pub(super) fn run(args: &Guarantee) -> Result<u8, ReplayError> {
         _ => report.text(),
     });
     if let Some(directory) = &args.counterexamples {
+        let (_, sources) = stock_images(args.rollback);
         for (setup, guarantee) in setups.iter().zip(&guarantees) {
-            write_examples(setup, guarantee, directory)?;
+            write_examples(setup, &sources, guarantee, directory)?;
         }
     }
     Ok(0)
@@ -91,7 +99,7 @@ fn setups(args: &Guarantee) -> Vec<Setup> {
         true => SUBJECTS.into_iter().flat_map(subject).collect(),
         false => args.subject.clone(),
     };
-    let firmware: std::sync::Arc<[_]> = FIXTURES.iter().map(Fixture::firmware).collect();
+    let firmware: Arc<[_]> = stock_images(args.rollback).0.into();
     let mut setups = Vec::new();
     for layout in &layouts {
         for &rollback in args.rollback.values(args.bootloader) {
@@ -134,18 +142,18 @@ fn all(setups: &[Setup], profile: FaultProfile) -> Result<Vec<guarantee::Guarant
 /// Writes one replay file for each step and finding.
 fn write_examples(
     setup: &Setup,
+    sources: &[FirmwareSource],
     guarantee: &guarantee::Guarantee,
     directory: &Path,
 ) -> Result<(), ReplayError> {
-    let sources = FIXTURES.map(|fixture| FirmwareSource::Builtin(fixture.name.into()));
-    let rollback = if setup.rollback { "rollback" } else { "plain" };
     for cell in &guarantee.cells {
         for example in cell.outcomes.iter().flat_map(|row: &Row| &row.examples) {
-            let replay = Replay::new(setup, &sources, SEED, example)?;
+            let replay = Replay::new(setup, sources, SEED, example)?;
             let name = format!(
-                "{}-{}-{rollback}-{}-{}-{}-{}",
+                "{}-{}-{}-{}-{}-{}-{}",
                 guarantee.subject,
                 guarantee.layout,
+                setup.rollback,
                 cell.phase,
                 cell.step,
                 example.finding.label(),

@@ -1,14 +1,15 @@
 //! The explorations that a command line asks for.
 
-use super::args::{Cuts, Device, Rollback};
+use super::args::{Cuts, Device, RollbackArg};
 use ota_core::Generation;
 use ota_core::image::{ChipId, Requirements};
+use sim::bootloader::Bootloader;
 use sim::firmware::Firmware;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::input;
 use sim::layout::Layout;
 use sim::replay::{FirmwareSource, ReplayError};
-use sim::setup::{FIXTURES, Fixture, Setup, subjects};
+use sim::setup::{FIXTURES, Rollback, Setup, builtin, subjects};
 use sim::subject::Subject;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,7 +35,9 @@ impl Matrix {
         let mut setups = Vec::new();
         for layout in &layouts(args)? {
             let part = layout.part().unwrap_or(args.flash_part);
-            let wanted = chosen.iter().filter(|(.., subject)| explores(args, layout, *subject));
+            let wanted = chosen
+                .iter()
+                .filter(|(_, rollback, subject)| explores(args, layout, *rollback, *subject));
             for &(generation, rollback, subject) in wanted {
                 let setup = Setup {
                     layout: layout.clone().for_bootloader(generation),
@@ -57,7 +60,7 @@ impl Matrix {
             && all_faults
             && args.image.is_none()
             && args.bootloader == [Generation::V6_1]
-            && args.rollback == Rollback::Both
+            && args.rollback == RollbackArg::Both
             && chosen.iter().any(|(.., subject)| subject.name() == "esp-idf-v5.5");
         Ok(Self { setups, sources, stock })
     }
@@ -77,8 +80,14 @@ fn layouts(args: &Device) -> Result<Vec<Layout>, ReplayError> {
 
 /// Whether a layout is explored with a subject. Update code of others is found wanting on the stock layouts
 /// already. On the others it need not be: what some of it leaves in sixteen slots is too much to explore.
-fn explores(args: &Device, layout: &Layout, subject: &dyn Subject) -> bool {
-    layout.part().is_none() || !args.layout.is_empty() || !subject.is_suspect()
+/// Under anti-rollback, what cannot be explored is left out unless it is asked for by name.
+fn explores(args: &Device, layout: &Layout, rollback: Rollback, subject: &dyn Subject) -> bool {
+    let named = !args.layout.is_empty();
+    let anti = rollback == Rollback::Anti;
+    let has_factory = layout.apps().factory().is_some() && !named && args.partitions.is_none();
+    let resumes = subject.resumes() && args.subject.is_empty();
+    let fits = !(anti && (has_factory || resumes));
+    fits && (layout.part().is_none() || named || !subject.is_suspect())
 }
 
 /// The update code of a quick look: all that this project ships, and what most devices run.
@@ -87,7 +96,7 @@ const QUICK: [&str; 5] =
 
 /// The bootloaders, without rollback or with it, and the update code that a command line asks for, each
 /// combination once. With `--all` they are all that there are.
-fn combinations(args: &Device) -> Vec<(Generation, bool, &'static dyn Subject)> {
+fn combinations(args: &Device) -> Vec<(Generation, Rollback, &'static dyn Subject)> {
     let generations = if args.all { &Generation::ALL[..] } else { &args.bootloader };
     let mut chosen: Vec<_> = subjects().into();
     if !args.all {
@@ -97,7 +106,9 @@ fn combinations(args: &Device) -> Vec<(Generation, bool, &'static dyn Subject)> 
     }
     let mut combinations = Vec::new();
     for &generation in generations {
-        for &rollback in args.rollback.values(generation) {
+        let anti = args.all && args.rollback == RollbackArg::Both;
+        let anti = anti.then_some(Rollback::Anti).filter(|_| Bootloader::has_rollback(generation));
+        for rollback in args.rollback.values(generation).iter().copied().chain(anti) {
             combinations.extend(chosen.iter().map(|&subject| (generation, rollback, subject)));
         }
     }
@@ -115,12 +126,20 @@ fn images(args: &Device) -> Result<Images, ReplayError> {
         return files(image, &args.update);
     }
     let Some(directory) = &args.family else {
-        let sources = FIXTURES.map(|fixture| FirmwareSource::Builtin(fixture.name.into()));
-        let firmware = FIXTURES.iter().map(Fixture::firmware).collect();
-        return Ok((ChipId::ESP32C3, firmware, sources.into()));
+        let (firmware, sources) = stock_images(args.rollback);
+        return Ok((ChipId::ESP32C3, firmware, sources));
     };
     let [first, updates @ ..] = FAMILY.map(|name| directory.join(name));
     files(&first, &updates)
+}
+
+/// The images that come with the program. Under anti-rollback the first is older than the others.
+pub(super) fn stock_images(rollback: RollbackArg) -> (Vec<Firmware>, Vec<FirmwareSource>) {
+    let [first, updates @ ..] = FIXTURES.map(|fixture| fixture.name.to_owned());
+    let newer = |name| if rollback == RollbackArg::Anti { format!("{name}@1") } else { name };
+    let names = std::iter::once(first).chain(updates.map(newer));
+    let images = names.filter_map(|name| Some((builtin(&name)?, FirmwareSource::Builtin(name))));
+    images.unzip()
 }
 
 fn files(first: &Path, updates: &[PathBuf]) -> Result<Images, ReplayError> {

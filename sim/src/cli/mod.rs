@@ -118,11 +118,10 @@ fn surprises(matrix: &Matrix, reports: &[Option<Report>]) -> Vec<String> {
         let verdict = report.as_ref().map_or(Verdict::Incomplete, Verdict::of);
         if !verdict.expected(setup.subject) {
             let subject = setup.subject.name();
-            let rollback = if setup.rollback { "with" } else { "without" };
             let (layout, bootloader) = (setup.layout.name(), setup.generation);
-            surprises.push(format!(
-                "{subject} on {layout} under {bootloader} {rollback} rollback: {verdict}"
-            ));
+            let rollback = setup.rollback;
+            surprises
+                .push(format!("{subject} on {layout} under {bootloader} {rollback}: {verdict}"));
         }
     }
     let complete = reports.iter().all(|report| report.as_ref().is_some_and(|it| it.complete));

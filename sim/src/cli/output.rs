@@ -6,7 +6,7 @@ use super::random::Summary;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use sim::explore::{Report, Writer};
-use sim::setup::Setup;
+use sim::setup::{Rollback, Setup};
 use std::fmt::Write;
 
 /// Everything that there is to say about a run.
@@ -91,11 +91,7 @@ impl Results<'_> {
         for (setup, report) in self.setups.iter().zip(self.reports) {
             let mut row = vec![
                 setup.layout.name().to_string(),
-                format!(
-                    "{} {}",
-                    setup.generation,
-                    if setup.rollback { "rollback" } else { "plain" }
-                ),
+                format!("{} {}", setup.generation, setup.rollback),
                 setup.subject.name().to_string(),
             ];
             match report {
@@ -133,7 +129,8 @@ impl Results<'_> {
             Run {
                 layout: setup.layout.name(),
                 bootloader: setup.generation.name(),
-                rollback: setup.rollback,
+                rollback: setup.rollback.is_on(),
+                anti_rollback: setup.rollback == Rollback::Anti,
                 subject: setup.subject.name(),
                 operations: report.as_ref().map_or(0, |report| report.operations),
                 cut_points: progress.cut_points,
@@ -184,6 +181,7 @@ struct Run<'a> {
     layout: &'a str,
     bootloader: &'a str,
     rollback: bool,
+    anti_rollback: bool,
     subject: &'a str,
     operations: u64,
     cut_points: u64,

@@ -80,9 +80,8 @@ fn usage(setup: &Setup) -> Usage {
 }
 
 fn name(setup: &Setup) -> String {
-    let rollback = if setup.rollback { "rollback" } else { "plain" };
     let (layout, subject) = (setup.layout.name(), setup.subject.name());
-    format!("{layout}-{}-{rollback}-{subject}", setup.generation)
+    format!("{layout}-{}-{}-{subject}", setup.generation, setup.rollback)
 }
 
 fn file(directory: &Path, name: &str) -> PathBuf {
@@ -175,7 +174,11 @@ fn report(proven: &[(PathBuf, Header)]) -> String {
         let layout = match &header.device.layout {
             LayoutSource::Stock(name) | LayoutSource::Table { name, .. } => name,
         };
-        let rollback = if header.device.rollback { " rollback" } else { "" };
+        let rollback = match (header.device.rollback, header.device.anti_rollback) {
+            (false, _) => "",
+            (true, false) => " rollback",
+            (true, true) => " anti-rollback",
+        };
         let exceptions = header.exceptions.iter().map(|exception| match exception.during {
             Writer::Bootloader => format!("{} (bootloader)", exception.invariant),
             Writer::Application => exception.invariant.to_string(),

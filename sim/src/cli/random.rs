@@ -47,8 +47,7 @@ pub(super) fn run(
         let finding = Finding { invariant: broken.invariant, hazard: None, during };
         let (subject, layout) = (setup.subject.name(), setup.layout.name());
         let replay = Replay::of_scenario(setup, &matrix.sources, finding, failure.scenario);
-        let rollback = if setup.rollback { "rollback" } else { "plain" };
-        let name = format!("random-{subject}-{layout}-{rollback}-{}", broken.invariant);
+        let name = format!("random-{subject}-{layout}-{}-{}", setup.rollback, broken.invariant);
         let name = name.replace(' ', "-");
         let file = write_file(directory, &name, &replay)?;
         failures.push(format!(

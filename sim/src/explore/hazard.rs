@@ -20,12 +20,14 @@ pub enum Hazard {
     H8,
     /// A slot is erased before the entry that points to it is revoked.
     H14,
+    /// Anti-rollback: the bootloader burns the security version of an image that it has not verified.
+    H19,
 }
 
 impl Hazard {
     /// Every hazard that an exploration recognises.
-    pub const ALL: [Self; 7] =
-        [Self::H1, Self::H2, Self::H3, Self::H4, Self::H5, Self::H8, Self::H14];
+    pub const ALL: [Self; 8] =
+        [Self::H1, Self::H2, Self::H3, Self::H4, Self::H5, Self::H8, Self::H14, Self::H19];
 
     /// One sentence for reports.
     pub fn describe(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Hazard {
             Self::H5 => "both select entries are rejected and there is no factory application",
             Self::H8 => "returning to factory takes two erases",
             Self::H14 => "a slot is erased while a select entry still points to it",
+            Self::H19 => "the security version of an image that does not verify is burnt",
         }
     }
 }

@@ -85,6 +85,14 @@ pub(crate) fn recognise(
         What::Failed(..) | What::Selected(_) | What::Erased { .. } => return None,
         What::NoBoot(_) | What::Booted(..) => {}
     }
+    // The image that would have to boot is older than what was burnt.
+    let outdated = |content: &Content| match content {
+        Content::Firmware(id) => world.is_too_old(*id, boot.secure_version),
+        _ => false,
+    };
+    if matches!(broken.what, What::NoBoot(_)) && state.flash.contents.iter().any(outdated) {
+        return Some(Hazard::H19);
+    }
     let selected = boot.selected.and_then(Choice::app);
     let selected_junk =
         selected.is_some_and(|app| content_of(&state.flash.contents, app).is_broken());

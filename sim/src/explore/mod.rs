@@ -34,4 +34,5 @@ pub use search::{Limits, explore};
 pub(crate) use search::{Met, Situation, close};
 pub use spec::{Booted, Broken, Candidates, Invariant, Spec, Trial, Usage, What};
 pub use state::{Content, Contents, Flash, State};
+pub(crate) use world::Expected;
 pub use world::{AppRun, BootRun, CallRun, World, WorldError};

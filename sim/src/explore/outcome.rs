@@ -6,6 +6,7 @@ use super::state::Content;
 use super::world::World;
 use crate::flash::fault::{CrashStates, FaultProfile, Tear, Watch, crash_states};
 use crate::flash::{Digest, Operation, Recorded};
+use ota_core::image::DESCRIPTOR_OFFSET;
 use ota_core::otadata::{self, SelectEntry, State as OtaState};
 use ota_core::partition::Region;
 use std::collections::{HashMap, HashSet};
@@ -177,7 +178,17 @@ pub(crate) fn torn<'r>(
         // The label in between is read by nobody.
         [start..start + 4, start + 24..start + 32]
     };
-    let watch = Watch { ranges: &[fields(0), fields(1)].concat(), dictionary: &DICTIONARY };
+    let anti_rollback = world.bootloader.anti_rollback.is_some();
+    // Under anti-rollback the security version in a description is read before the image is verified.
+    let slot = world.touched(recorded).next().filter(|_| anti_rollback);
+    let (ranges, dictionary) = match slot {
+        Some((_, region)) => {
+            let version = region.offset + DESCRIPTOR_OFFSET + 4;
+            (vec![version..version + 4; 1], world.comparable_versions())
+        }
+        None => ([fields(0), fields(1)].concat(), DICTIONARY.to_vec()),
+    };
+    let watch = Watch { ranges: &ranges, dictionary: &dictionary };
     crash_states(&recorded.before, &recorded.operation, &profile, &watch)
         .expect("a recorded operation fits the memory that it was recorded on")
 }

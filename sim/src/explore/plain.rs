@@ -81,7 +81,8 @@ pub fn plain(world: &World<'_>, limits: &PlainLimits) -> PlainReport {
         plain.cut_bootloader(&new, &run, &mut recover);
     }
     if let Some(running) = running {
-        let update = Request::usual_update(world.offered(running.firmware));
+        let offered = world.offered(running.firmware, running.device.secure_version);
+        let update = Request::usual_update(offered);
         plain.act(&running, &update, true, &mut recover);
     }
     plain.report
@@ -243,7 +244,10 @@ impl<'w> Plain<'w> {
     fn recover(&mut self, device: &Device) {
         if let (_, Some(running)) = self.boot(device) {
             let calls = match self.limits.update_again {
-                true => Request::usual_update(self.world.offered(running.firmware)),
+                true => {
+                    let required = running.device.secure_version;
+                    Request::usual_update(self.world.offered(running.firmware, required))
+                }
                 false => vec![Request::Startup],
             };
             self.act(&running, &calls, false, &mut |_, _| {});
@@ -322,8 +326,8 @@ impl<'w> Plain<'w> {
         cut: bool,
         next: &mut impl FnMut(&mut Self, Next),
     ) -> Result<(), Failure> {
-        let Running { device, boot, app, .. } = running;
-        let run = self.world.act(device.memory.clone(), *app, &[request]);
+        let Running { device, boot, app, firmware } = running;
+        let run = self.world.act(device.memory.clone(), device.secure_version, *app, &[request]);
         self.report.operations += run.recorded.len() as u64;
         let spec = device.spec;
         if cut {
@@ -334,12 +338,13 @@ impl<'w> Plain<'w> {
         let mut result = Ok(());
         for call in run.calls {
             let broken = call.broken(self.world, &run.recorded);
-            for broken in broken.into_iter().chain(call.failure(spec)) {
+            for broken in broken.into_iter().chain(call.failure(self.world, spec)) {
                 self.broken(device, &broken, boot);
             }
-            device.spec = call.then(spec);
+            device.spec = call.then(self.world, *firmware, spec);
             device.bootloader_cut &= !call.confirmed();
             device.memory = call.memory;
+            device.secure_version = call.secure_version;
             result = call.result;
             next(self, Next::Reset(device.clone()));
         }

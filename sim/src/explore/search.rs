@@ -16,7 +16,7 @@ use super::report::{Counterexample, Finding, Progress, Report};
 use super::spec::{Broken, Invariant, Usage, What};
 use super::state::{Content, Flash, State};
 use super::summary::{BootSummary, CallSummary, Runs, Start, Summary};
-use super::world::{World, failure};
+use super::world::{Expected, World};
 use crate::bootloader::NoBoot;
 use crate::firmware::FirmwareId;
 use crate::flash::fault::FaultProfile;
@@ -333,17 +333,18 @@ impl<'w> Search<'w> {
         let step = Step { request: Some(request), cut: None, holding: start.holding };
         let cut = Interrupted { inside: &inside, during: Writer::Application, written };
         self.cut(id, &cut, &step, &summary.run, boot);
-        let success = summary.result.is_ok();
+        let (success, wrote) = (summary.result.is_ok(), summary.run.operations > 0);
+        let Content::Firmware(running) = content_of(&now.flash.contents, start.running) else {
+            return;
+        };
+        let expected = Expected { spec: now.spec, required: now.secure_version, running };
         let after = State {
             flash: summary.run.end.with_unwritten(&now.flash, written),
-            spec: match success {
-                true => now.spec.after(request),
-                false => now.spec.after_failure(request, summary.run.operations > 0),
-            },
+            secure_version: summary.secure_version,
+            spec: self.world.expected_after(request, success, wrote, expected),
             bootloader_cut: now.bootloader_cut && !(success && request == Request::Confirm),
-            ..*now
         };
-        let failed = failure(request, &summary.result, now.spec);
+        let failed = self.world.failure(request, &summary.result, now.spec, now.secure_version);
         for broken in summary.broken.iter().cloned().chain(failed) {
             let state = State { spec: now.spec, bootloader_cut: now.bootloader_cut, ..after };
             self.broken(id, Some(&step), &state, broken, boot);

@@ -237,16 +237,16 @@ impl Spec {
         Self { trial, chosen: false, ..self }
     }
 
-    /// What to expect when a call reported success.
+    /// What to expect when a call of the image `running` reported success.
     #[must_use]
-    pub fn after(self, request: Request) -> Self {
+    pub fn after(self, request: Request, running: FirmwareId) -> Self {
         match (request.offered(), self.trial) {
             (Some(new), _) => Self { trial: Trial::Selected(new), chosen: false, ..self },
             (None, Trial::Running(new) | Trial::Confirming(new)) if request == Request::Confirm => {
                 Self { good: new, trial: Trial::None, chosen: true }
             }
             (None, Trial::None | Trial::Maybe(_)) if request == Request::Confirm => {
-                Self { trial: Trial::None, chosen: true, ..self }
+                Self { good: running, trial: Trial::None, chosen: true }
             }
             _ => self,
         }

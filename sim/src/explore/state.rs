@@ -11,7 +11,13 @@
 //! - **A partition that holds no image that verifies** counts as full of zeros. The bootloader only
 //!   learns that it does not verify. Update code erases before it programs; on zeros, code that did not
 //!   would fail. Only of update code that goes on with what an interrupted upload left more is kept:
-//!   whose upload it was. What exactly is left, `leftover.rs` deals with.
+//!   whose upload it was. What exactly is left, `leftover.rs` deals with. Under anti-rollback the bootloader
+//!   reads the security version in an image's description before it verifies the image, and so does the
+//!   update code that asks whether rollback is possible; then such a partition keeps that version, on zeros.
+//! - **Security versions** are only compared with each other, and burnt if they fit eFuse. All that are
+//!   greater than those of the images count as one, and so do all that do not fit. Burning one is the last
+//!   thing that a boot or a call does, and happens or does not: power that fails before leaves what the last
+//!   flash operation left, and power that fails after it what a reset leaves, of which no less is expected.
 //! - **Wear** is checked for each call and not part of the state.
 //!
 //! States are compared field by field, not by a digest. Partition contents are identified by the
@@ -24,6 +30,7 @@ use super::world::World;
 use crate::firmware::FirmwareId;
 use crate::flash::{Memory, Recorded, SECTOR_SIZE};
 use crate::layout::TABLE_OFFSET;
+use ota_core::image::{DESCRIPTOR_MAGIC, DESCRIPTOR_OFFSET};
 use ota_core::otadata::{self, ENTRY_SIZE, SelectEntry, State as OtaState};
 use ota_core::partition::{Region, Slot};
 
@@ -34,6 +41,9 @@ pub enum Content {
     Absent,
     /// Nothing that verifies, and nothing to go on with.
     Junk,
+    /// As [`Junk`](Self::Junk), under anti-rollback, with a description that states this security version:
+    /// that of an image, one more, or `u32::MAX` for all that do not fit eFuse.
+    Described(u32),
     /// What a cut left of an upload of this firmware, to a slot whose update code goes on with it: any of
     /// the contents that cuts in such uploads leave there.
     Partial(FirmwareId),
@@ -74,7 +84,7 @@ pub struct State {
 impl Content {
     /// Whether nothing there verifies.
     pub(super) fn is_broken(self) -> bool {
-        matches!(self, Self::Junk | Self::Partial(_) | Self::Exact(_))
+        matches!(self, Self::Junk | Self::Described(_) | Self::Partial(_) | Self::Exact(_))
     }
 }
 
@@ -138,11 +148,16 @@ impl World<'_> {
     pub(super) fn reduced(&self, state: &State) -> State {
         let count = self.layout.apps().slots().len() as u32;
         let entries = canonical(state.flash.entries, count, true);
-        let contents = state.flash.contents.map(|content| match content {
-            Content::Exact(_) => Content::Junk,
-            content => content,
-        });
-        State { flash: Flash { entries, contents }, ..*state }
+        let mut contents = state.flash.contents;
+        for (content, region) in contents.iter_mut().zip(self.partitions()) {
+            if let (Content::Exact(id), Some(region)) = (*content, region) {
+                let mut memory = Memory::erased(self.part.capacity);
+                self.put_exact(&mut memory, region, id);
+                *content = self.described(&memory, region);
+            }
+        }
+        let secure_version = self.comparable(state.secure_version);
+        State { flash: Flash { entries, contents }, secure_version, ..*state }
     }
 
     /// Both select entries of `memory`.
@@ -216,6 +231,12 @@ impl World<'_> {
                 }
                 Content::Junk | Content::Partial(_) | Content::Unknown => {
                     memory.set(region.offset, &vec![0; self.dirty_size(region)]);
+                }
+                Content::Described(version) => {
+                    memory.set(region.offset, &vec![0; self.dirty_size(region)]);
+                    let magic = DESCRIPTOR_MAGIC.to_le_bytes();
+                    let description = [magic, version.to_le_bytes()].concat();
+                    memory.set(region.offset + DESCRIPTOR_OFFSET, &description);
                 }
                 Content::Exact(id) => self.put_exact(&mut memory, region, *id),
                 Content::Absent => {}

@@ -37,12 +37,16 @@ pub(super) struct Start {
     pub(super) holding: Option<Holding>,
     pub(super) running: App,
     pub(super) request: Request,
+    /// Security version in eFuse.
+    pub(super) secure_version: u32,
 }
 
 impl Start {
     /// A call on a device that runs.
     pub(super) fn new(now: &State, running: App, request: Request) -> Self {
-        Self { flash: now.flash.without_partial(), holding: None, running, request }
+        let State { secure_version, .. } = *now;
+        let flash = now.flash.without_partial();
+        Self { flash, holding: None, running, request, secure_version }
     }
 }
 
@@ -86,6 +90,8 @@ pub(super) struct CallSummary {
     /// Invariants that it breaks whatever is expected.
     pub(super) broken: Vec<Broken>,
     pub(super) result: Result<(), Failure>,
+    /// Security version in eFuse afterwards.
+    pub(super) secure_version: u32,
     /// The application partition that it writes.
     pub(super) written: Option<usize>,
     /// The application partitions that it reads or writes, one bit each.
@@ -112,6 +118,7 @@ struct Step {
 pub(super) struct Trace {
     steps: Vec<Rc<Step>>,
     result: Result<(), Failure>,
+    secure_version: u32,
     accessed: u32,
 }
 
@@ -137,6 +144,7 @@ impl Trace {
 struct Point {
     running: App,
     request: Request,
+    secure_version: u32,
     remembered: Digest,
     flash: Digest,
 }
@@ -158,9 +166,9 @@ struct Watch<'p> {
 
 impl Observer for Watch<'_> {
     fn knows(&mut self, chip: &Chip, remembered: Digest) -> bool {
-        let Start { running, request, .. } = *self.start;
+        let Start { running, request, secure_version, .. } = *self.start;
         let flash = chip.memory().digest_all();
-        let point = Point { running, request, remembered, flash };
+        let point = Point { running, request, secure_version, remembered, flash };
         if self.points.contains_key(&point) {
             self.found = Some(point);
         } else {
@@ -283,6 +291,7 @@ impl<'w> Runs<'w> {
             run,
             broken: wear.into_iter().chain(selection).collect(),
             result: trace.result.clone(),
+            secure_version: trace.secure_version,
             written: trace.steps.iter().find_map(|step| step.partition),
             accessed: trace.accessed,
         }
@@ -297,19 +306,20 @@ impl<'w> Runs<'w> {
         }
         let mut watch = Watch { points: &self.points, start, passed: Vec::new(), found: None };
         let (call, recorded, mut accessed) =
-            world.call(memory, start.running, start.request, &mut watch);
+            world.call(memory, start.secure_version, start.running, start.request, &mut watch);
         let Watch { passed, found, .. } = watch;
         let mut steps = self.steps(&recorded, Some(start.request.call()));
-        let mut result = call.result;
+        let (mut result, mut secure_version) = (call.result, call.secure_version);
         if let Some((known, next)) = found.and_then(|point| self.points.get(&point)) {
             steps.extend_from_slice(&known.steps[*next..]);
             result.clone_from(&known.result);
+            secure_version = known.secure_version;
             accessed |= known.accessed;
         }
         // What a slot holds that the call selects is looked at as well.
         let selected = steps.iter().filter_map(|step| step.selection);
         accessed = selected.fold(accessed, |all, it| all | 1 << it.partition());
-        let trace = Rc::new(Trace { steps, result, accessed });
+        let trace = Rc::new(Trace { steps, result, secure_version, accessed });
         // Another call that comes by one of a few points soon comes to those behind.
         if self.remember && (found.is_none() || passed.len() > FEW_POINTS) {
             self.points

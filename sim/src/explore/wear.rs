@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 const OTADATA_ERASES: u32 = 3;
 /// Erases of one sector of a slot that one call may cost.
 const SLOT_ERASES: u32 = 1;
-/// The same for update code that goes on with an upload and may have to start over.
-const SLOT_ERASES_RESUMING: u32 = 2;
+/// The same for update code that goes on with an upload and may have to start over, and under anti-rollback,
+/// where update code may erase what it finds to be too old.
+const SLOT_ERASES_TWICE: u32 = 2;
 
 /// The first sector that the `operations` of `call` erased more often than is promised.
 pub(crate) fn check_wear<'r>(
@@ -28,7 +29,8 @@ pub(crate) fn check_wear<'r>(
             }
         }
     }
-    let slot_erases = if world.subject.resumes() { SLOT_ERASES_RESUMING } else { SLOT_ERASES };
+    let twice = world.subject.resumes() || world.bootloader.anti_rollback.is_some();
+    let slot_erases = if twice { SLOT_ERASES_TWICE } else { SLOT_ERASES };
     let otadata = world.layout.apps().otadata();
     erases.into_iter().find_map(|(offset, times)| {
         let is_otadata = otadata.overlaps(Region { offset, size: 1 });

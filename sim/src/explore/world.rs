@@ -5,7 +5,7 @@ use super::genuine::{Selection, check_selections};
 use super::hit::content_of;
 use super::leftover::sectors_of;
 use super::reductions::Reductions;
-use super::spec::{Booted, Broken, Candidates, Spec, Usage};
+use super::spec::{Booted, Broken, Candidates, Spec, Trial, Usage};
 use super::state::{Content, Contents};
 use super::verdicts::Verdicts;
 use super::wear::check_wear;
@@ -14,7 +14,7 @@ use crate::firmware::{Firmware, FirmwareId};
 use crate::flash::{Chip, Digest, Driver, FlashError, Memory, Part, Recorded, SECTOR_SIZE, Sector};
 use crate::layout::{Layout, TABLE_OFFSET};
 use crate::subject::{Call, Device, Failure, Observer, Subject, Unobserved};
-use ota_core::image::{Header, Requirements};
+use ota_core::image::{self, Header, Requirements};
 use ota_core::partition::{App, Region};
 use ota_core::table::BootTable;
 use std::cell::RefCell;
@@ -72,6 +72,16 @@ pub enum WorldError {
     /// There must be another image to update to, from each.
     #[error("the images must differ: two, and with a factory partition two besides the one in it")]
     TooFewImages,
+    /// Anti-rollback is for tables without a factory application, which could not be too old.
+    #[error(
+        "anti-rollback goes with slots alone, and {0} has a factory application: choose another layout"
+    )]
+    FactoryUnderAntiRollback(String),
+    /// Update code that goes on with interrupted uploads is not explored under anti-rollback.
+    #[error(
+        "{0} goes on with interrupted uploads, which is not explored under anti-rollback: choose other update code"
+    )]
+    ResumesUnderAntiRollback(&'static str),
     /// There are too many images to tell apart.
     #[error("{0} images are too many, expected at most {max}", max = Candidates::MAX)]
     TooManyImages(usize),
@@ -90,6 +100,16 @@ pub struct BootRun {
     pub memory: Memory,
 }
 
+/// What is expected of an application before a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    pub(crate) spec: Spec,
+    /// Security version in eFuse.
+    pub(crate) required: u32,
+    /// The image that runs.
+    pub(crate) running: FirmwareId,
+}
+
 /// What a call of the application did.
 #[derive(Debug)]
 pub struct CallRun {
@@ -99,6 +119,10 @@ pub struct CallRun {
     pub result: Result<(), Failure>,
     /// Its operations, as a range of all operations of the application in this power cycle.
     pub operations: Range<usize>,
+    /// Security version in eFuse before it.
+    pub required: u32,
+    /// Security version in eFuse afterwards.
+    pub secure_version: u32,
     /// Flash afterwards.
     pub memory: Memory,
 }
@@ -131,28 +155,17 @@ impl CallRun {
         self.request == Request::Confirm && self.result.is_ok()
     }
 
-    /// How it counts if it reported an error: not, where `spec` lets update code refuse.
-    pub(crate) fn failure(&self, spec: Spec) -> Option<Broken> {
-        failure(self.request, &self.result, spec)
+    /// How it counts if it reported an error: not, where update code may refuse.
+    pub(crate) fn failure(&self, world: &World<'_>, spec: Spec) -> Option<Broken> {
+        world.failure(self.request, &self.result, spec, self.required)
     }
 
     /// What to expect after it.
-    pub(crate) fn then(&self, spec: Spec) -> Spec {
-        match self.result {
-            Ok(()) => spec.after(self.request),
-            Err(_) => spec.after_failure(self.request, !self.operations.is_empty()),
-        }
+    pub(crate) fn then(&self, world: &World<'_>, running: FirmwareId, spec: Spec) -> Spec {
+        let expected = Expected { spec, required: self.required, running };
+        let wrote = !self.operations.is_empty();
+        world.expected_after(self.request, self.result.is_ok(), wrote, expected)
     }
-}
-
-/// How the result of a call counts.
-pub(super) fn failure(
-    request: Request,
-    result: &Result<(), Failure>,
-    spec: Spec,
-) -> Option<Broken> {
-    let message = result.as_ref().err().filter(|_| !spec.may_refuse(request))?;
-    Some(Broken::failed(request.call(), message))
 }
 
 /// What the application did in a power cycle.
@@ -181,6 +194,12 @@ impl<'a> World<'a> {
         let offers = offers(firmware, apps.factory().is_some());
         if offers.len() < 2 {
             return Err(WorldError::TooFewImages);
+        }
+        if bootloader.anti_rollback.is_some() && apps.factory().is_some() {
+            return Err(WorldError::FactoryUnderAntiRollback(layout.name().into()));
+        }
+        if bootloader.anti_rollback.is_some() && subject.resumes() {
+            return Err(WorldError::ResumesUnderAntiRollback(subject.name()));
         }
         if firmware.len() > Candidates::MAX {
             return Err(WorldError::TooManyImages(firmware.len()));
@@ -227,9 +246,17 @@ impl<'a> World<'a> {
         Self { reductions, ..self }
     }
 
-    /// The firmware that is offered to a device that runs `running`: the next update in turn.
-    pub fn offered(&self, running: FirmwareId) -> FirmwareId {
-        self.in_turn(running)[0]
+    /// The firmware that is offered to a device that runs `running`: the next update in turn that is not
+    /// too old for `required`, the security version in eFuse.
+    pub fn offered(&self, running: FirmwareId, required: u32) -> FirmwareId {
+        let offers = self.in_turn(running);
+        let new_enough = |&&id: &&FirmwareId| !self.is_too_old(id, required);
+        *offers.iter().find(new_enough).unwrap_or(&offers[0])
+    }
+
+    /// Whether anti-rollback keeps an image from running.
+    pub(crate) fn is_too_old(&self, firmware: FirmwareId, required: u32) -> bool {
+        self.bootloader.anti_rollback.is_some() && self.secure_version(firmware) < required
     }
 
     /// All firmware that may be offered to a device that runs `running`, the next in turn first.
@@ -258,8 +285,60 @@ impl<'a> World<'a> {
         running == App::Factory || apps.factory().is_none() || apps.slot_count() > 1
     }
 
+    /// The security version of an image.
+    fn secure_version(&self, firmware: FirmwareId) -> u32 {
+        self.firmware[usize::from(firmware)].info.secure_version.unwrap_or(0)
+    }
+
+    /// What stands for a security version: only that of an image matters, one more than that of all images,
+    /// and one that does not fit eFuse.
+    pub(super) fn comparable(&self, version: u32) -> u32 {
+        let field_bits = self.bootloader.anti_rollback.map_or(0, |config| config.field_bits);
+        let versions = (0..self.firmware.len()).map(|id| self.secure_version(id as FirmwareId));
+        let greatest = versions.max().unwrap_or(0);
+        if version > field_bits { u32::MAX } else { version.min(greatest.saturating_add(1)) }
+    }
+
+    /// The security versions that a torn description is tried with.
+    pub(super) fn comparable_versions(&self) -> Vec<u32> {
+        let field_bits = self.bootloader.anti_rollback.map_or(0, |config| config.field_bits);
+        let mut versions: Vec<_> =
+            (0..=field_bits).map(|version| self.comparable(version)).collect();
+        versions.dedup();
+        versions
+    }
+
+    /// How the result of a call counts, with `required` in eFuse: not, where update code may refuse.
+    pub(crate) fn failure(
+        &self,
+        request: Request,
+        result: &Result<(), Failure>,
+        spec: Spec,
+        required: u32,
+    ) -> Option<Broken> {
+        let message = result.as_ref().err()?;
+        let too_old = request.offered().is_some_and(|id| self.is_too_old(id, required));
+        (!too_old && !spec.may_refuse(request)).then(|| Broken::failed(request.call(), message))
+    }
+
+    /// What to expect after a call. An image that is refused as too old is not selected, whatever was written.
+    pub(crate) fn expected_after(
+        &self,
+        request: Request,
+        success: bool,
+        wrote: bool,
+        Expected { spec, required, running }: Expected,
+    ) -> Spec {
+        let too_old = request.offered().is_some_and(|id| self.is_too_old(id, required));
+        match spec.trial {
+            _ if success => spec.after(request, running),
+            Trial::None | Trial::Running(_) if too_old => spec,
+            _ => spec.after_failure(request, wrote),
+        }
+    }
+
     /// The calls that an application which runs may make next. Where an update may go on with what another
-    /// one left, it need not be the next in turn.
+    /// one left, or the next in turn may be too old, all are offered.
     pub(crate) fn requests(
         &self,
         usage: Usage,
@@ -268,7 +347,8 @@ impl<'a> World<'a> {
         firmware: FirmwareId,
     ) -> Vec<Request> {
         let mut offers = self.in_turn(firmware);
-        if usage == Usage::Usual && !self.subject.resumes() {
+        let in_turn = !self.subject.resumes() && self.bootloader.anti_rollback.is_none();
+        if usage == Usage::Usual && in_turn {
             offers.truncate(1);
         }
         let mut requests = vec![Request::Confirm, Request::Reject];
@@ -314,13 +394,25 @@ impl<'a> World<'a> {
     /// Contents that do not verify.
     fn junk(&self, memory: &Memory, region: Region) -> Content {
         if self.reductions.contents {
-            return Content::Junk;
+            return self.described(memory, region);
         }
         let first = region.offset / SECTOR_SIZE as u32;
         let sectors = first..first + region.size / SECTOR_SIZE as u32;
         let mut exact = self.exact.borrow_mut();
         exact.push(sectors.map(|index| memory.sector(index).clone()).collect());
         Content::Exact(exact.len() as u32 - 1)
+    }
+
+    /// What stands for contents that do not verify. Under anti-rollback the bootloader reads the security
+    /// version before it verifies an image.
+    pub(super) fn described(&self, memory: &Memory, region: Region) -> Content {
+        if self.bootloader.anti_rollback.is_none() {
+            return Content::Junk;
+        }
+        let mut chip = Chip::with_memory(self.part, memory.clone());
+        let description = image::describe(&mut chip, region);
+        description
+            .map_or(Content::Junk, |it| Content::Described(self.comparable(it.secure_version)))
     }
 
     /// Puts what [`Content::Exact`] numbers into a partition.
@@ -436,12 +528,18 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Runs the application of a power cycle and records its flash operations. An error of a call does not
-    /// keep it from making the next.
-    pub fn act(&self, memory: Memory, running: App, requests: &[Request]) -> AppRun {
+    /// Runs the application of a power cycle with `secure_version` in eFuse, and records its flash operations.
+    /// An error of a call does not keep it from making the next.
+    pub fn act(
+        &self,
+        memory: Memory,
+        secure_version: u32,
+        running: App,
+        requests: &[Request],
+    ) -> AppRun {
         let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::PAGES);
         chip.record();
-        let calls = self.act_on(&mut chip, running, requests, |_| true);
+        let calls = self.act_on(&mut chip, secure_version, running, requests, |_| true);
         AppRun { calls, recorded: chip.take_recording() }
     }
 
@@ -450,14 +548,16 @@ impl<'a> World<'a> {
     pub(crate) fn act_on(
         &self,
         chip: &mut Chip,
+        mut secure_version: u32,
         running: App,
         requests: &[Request],
         go_on: impl Fn(&CallRun) -> bool,
     ) -> Vec<CallRun> {
         let mut calls = Vec::new();
         for &request in requests {
-            let run = self.call_on(chip, running, request, &mut Unobserved);
+            let run = self.call_on(chip, secure_version, running, request, &mut Unobserved);
             let last = !go_on(&run);
+            secure_version = run.secure_version;
             calls.push(run);
             if last {
                 break;
@@ -471,13 +571,14 @@ impl<'a> World<'a> {
     pub(super) fn call(
         &self,
         memory: Memory,
+        secure_version: u32,
         running: App,
         request: Request,
         observer: &mut dyn Observer,
     ) -> (CallRun, Vec<Recorded>, u32) {
         let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::PAGES);
         chip.record();
-        let run = self.call_on(&mut chip, running, request, observer);
+        let run = self.call_on(&mut chip, secure_version, running, request, observer);
         let bit = |region: Region| chip.accessed(region.offset..region.offset + region.size);
         let partitions = self.partitions().enumerate();
         let accessed = partitions.filter(|(_, region)| region.is_some_and(bit));
@@ -488,17 +589,21 @@ impl<'a> World<'a> {
     fn call_on(
         &self,
         chip: &mut Chip,
+        required: u32,
         running: App,
         request: Request,
         observer: &mut dyn Observer,
     ) -> CallRun {
         let start = chip.operations() as usize;
+        let mut secure_version = required;
         let device = Device {
             chip: &mut *chip,
             layout: self.layout,
             requirements: &self.requirements,
             running,
             rollback: self.bootloader.rollback,
+            anti_rollback: self.bootloader.anti_rollback,
+            secure_version: &mut secure_version,
             observer,
         };
         let result = match request {
@@ -511,6 +616,7 @@ impl<'a> World<'a> {
             Request::SelectFactory => self.subject.select_factory(device),
         };
         let operations = start..chip.operations() as usize;
-        CallRun { request, result, operations, memory: chip.memory().clone() }
+        let memory = chip.memory().clone();
+        CallRun { request, result, operations, required, secure_version, memory }
     }
 }

@@ -32,7 +32,7 @@ impl Will {
             Self::Hang => vec![Startup],
             Self::Confirm => vec![Startup, Confirm],
             Self::Reject => vec![Startup, Reject],
-            Self::Update => Request::usual_update(world.offered(running)),
+            Self::Update => Request::usual_update(world.offered(running, 0)),
             Self::SelectFactory => vec![Startup, Confirm, SelectFactory],
         };
         Cycle { calls, cut: None }
@@ -181,7 +181,7 @@ impl Now<'_> {
                 let call = Some(request.call());
                 performed.push(self.performed(number, recorded, phase, call, &interrupted));
             }
-            device.spec = call.then(device.spec);
+            device.spec = call.then(self.world, running, device.spec);
             device.memory = call.memory;
         }
         performed

@@ -196,7 +196,7 @@ impl<'w> Recoveries<'w> {
                 let (last, after) = next.run(world, 2, &CRASH)?;
                 note(&mut shown, &last, &[cycle, CRASH]);
                 if will == Will::Update {
-                    updates = match last.firmware == Some(world.offered(running)) {
+                    updates = match last.firmware == Some(world.offered(running, 0)) {
                         true => Updates::FirstTry,
                         false => self.second_try(&last, &after)?,
                     };
@@ -216,7 +216,7 @@ impl<'w> Recoveries<'w> {
         let cycle = Will::Update.cycle(self.world, running);
         let (_, next) = device.run(self.world, 1, &cycle)?;
         let (booted, _) = next.run(self.world, 2, &CRASH)?;
-        Ok(match booted.firmware == Some(self.world.offered(running)) {
+        Ok(match booted.firmware == Some(self.world.offered(running, 0)) {
             true => Updates::SecondTry,
             false => Updates::Never,
         })

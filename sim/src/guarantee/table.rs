@@ -133,7 +133,7 @@ impl Guarantee {
         let cells = table.cells.into_iter().map(|(key, cell)| cell.finish(key)).collect();
         Ok(Self {
             layout: setup.layout.name().into(),
-            rollback: setup.rollback,
+            rollback: setup.rollback.is_on(),
             subject: setup.subject.name(),
             crash_states: table.crash_states,
             cells,

@@ -115,7 +115,7 @@ impl<'w> Walk<'w> {
         let mut updated = false;
         for _ in 0..PEACEFUL_CYCLES {
             self.power_lost = true;
-            let offered = self.world.offered(self.spec.good);
+            let offered = self.world.offered(self.spec.good, self.secure_version);
             updated = self.cycle(&peaceful(Action::Update(offered)))?;
             if updated {
                 break;
@@ -246,8 +246,8 @@ impl<'w> Walk<'w> {
     ) -> Result<bool, Broken> {
         let action = self.sensible(cycle.action, running, firmware);
         let mut chip = self.chip(cycle, Writer::Application, Driver::PAGES);
-        let calls =
-            self.world.act_on(&mut chip, running, &action.calls(), |run| run.result.is_ok());
+        let (efuse, calls) = (self.secure_version, action.calls());
+        let calls = self.world.act_on(&mut chip, efuse, running, &calls, |run| run.result.is_ok());
         let struck = self.note(&chip, cycle, Writer::Application);
         let count = calls.len();
         let mut success = false;
@@ -259,9 +259,10 @@ impl<'w> Walk<'w> {
                 break;
             }
             success = run.result.is_ok();
+            self.secure_version = run.secure_version;
             match run.result {
                 Ok(()) => {
-                    self.spec = self.spec.after(run.request);
+                    self.spec = self.spec.after(run.request, firmware);
                     let settled = match run.request.call() {
                         Call::Confirm => !self.fallback,
                         Call::Update | Call::SelectFactory => true,
@@ -292,8 +293,12 @@ impl<'w> Walk<'w> {
             Action::SelectFactory if !factory || running == App::Factory => Action::Hang,
             Action::Update(_) if !self.world.takes_updates(running) => Action::SelectFactory,
             // What boots is told apart by the firmware, so no two partitions to choose from hold the same.
-            Action::Update(offered) if offered == firmware || (factory && offered == 0) => {
-                Action::Update(self.world.offered(firmware))
+            Action::Update(offered)
+                if offered == firmware
+                    || (factory && offered == 0)
+                    || self.world.is_too_old(offered, self.secure_version) =>
+            {
+                Action::Update(self.world.offered(firmware, self.secure_version))
             }
             _ => action,
         }

@@ -1,11 +1,12 @@
 //! What a device is made of, in a form that can be kept in a file.
 
 use super::error::ReplayError;
+use crate::bootloader::OptionError;
 use crate::firmware::Firmware;
 use crate::flash::Part;
 use crate::input::{self, InputError};
 use crate::layout::Layout;
-use crate::setup::{FIXTURES, Setup, subjects};
+use crate::setup::{FIXTURES, Rollback, Setup, SetupError, builtin, subjects};
 use ota_core::Generation;
 use ota_core::image::{ChipId, Requirements};
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub enum LayoutSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FirmwareSource {
-    /// It comes with the program; the file's name.
+    /// It comes with the program; the file's name, and behind an `@` the security version it is given.
     Builtin(String),
     /// A file.
     File {
@@ -60,6 +61,9 @@ pub struct DeviceSource {
     pub bootloader: Option<String>,
     /// Whether the bootloader was built with rollback.
     pub rollback: bool,
+    /// Whether it was built with anti-rollback as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anti_rollback: bool,
     /// The flash part, by name.
     pub flash_part: String,
     /// The images: the installed one, then the updates.
@@ -73,7 +77,8 @@ impl DeviceSource {
             subject: setup.subject.name().into(),
             layout: LayoutSource::of(&setup.layout),
             bootloader: (setup.generation != DEFAULT).then(|| setup.generation.to_string()),
-            rollback: setup.rollback,
+            rollback: setup.rollback.is_on(),
+            anti_rollback: setup.rollback == Rollback::Anti,
             flash_part: setup.part.name.into(),
             firmware: firmware.to_vec(),
         }
@@ -105,7 +110,12 @@ impl DeviceSource {
         Ok(Setup {
             layout: self.layout.load(part.capacity)?.for_bootloader(generation),
             generation,
-            rollback: self.rollback,
+            rollback: match (self.rollback, self.anti_rollback) {
+                (false, false) => Rollback::Off,
+                (true, false) => Rollback::On,
+                (true, true) => Rollback::Anti,
+                (false, true) => return Err(SetupError::from(OptionError::NeedsRollback).into()),
+            },
             firmware: Arc::from(firmware),
             subject,
             part: *part,
@@ -153,10 +163,9 @@ impl FirmwareSource {
     fn load(&self, chip: &mut Option<ChipId>) -> Result<Firmware, ReplayError> {
         match self {
             Self::Builtin(name) => {
-                let fixture = FIXTURES.iter().find(|fixture| fixture.name == name);
                 chip.get_or_insert(ChipId::ESP32C3);
                 let names = FIXTURES.iter().map(|fixture| fixture.name);
-                Ok(fixture.ok_or_else(|| unknown("built-in image", name, names))?.firmware())
+                builtin(name).ok_or_else(|| unknown("built-in image", name, names))
             }
             Self::File { path, sha256 } => {
                 let image = input::read_image(path)?;

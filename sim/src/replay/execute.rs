@@ -173,9 +173,9 @@ impl Device {
         violations.extend(broken.map(|broken| self.violation(world, &state, broken, boot)));
         next.spec = spec;
         trace.firmware = booted.firmware;
-        if booted.firmware.is_some() {
-            let app = world.act(boot.memory.clone(), started.app, &cycle.calls);
-            let running = next.state(world);
+        if let Some(running) = booted.firmware {
+            let app =
+                world.act(boot.memory.clone(), boot.boot.secure_version, started.app, &cycle.calls);
             let cut = cycle.cut.as_ref().map(|cut| cut.operation as usize);
             let mut interrupted = None;
             for call in &app.calls {
@@ -184,12 +184,14 @@ impl Device {
                     next.spec = next.spec.during(call.request);
                     break;
                 }
-                let failed = call.failure(next.spec);
-                next.spec = call.then(next.spec);
-                let broken = call.broken(world, &app.recorded).into_iter().chain(failed);
-                violations.extend(broken.map(|it| next.violation(world, &running, it, boot)));
-                next.bootloader_cut &= !call.confirmed();
+                let failed = call.failure(world, next.spec);
+                next.spec = call.then(world, running, next.spec);
                 next.memory = call.memory.clone();
+                next.secure_version = call.secure_version;
+                for broken in call.broken(world, &app.recorded).into_iter().chain(failed) {
+                    violations.push(next.violation(world, &next.state(world), broken, boot));
+                }
+                next.bootloader_cut &= !call.confirmed();
             }
             if cut.is_some() {
                 next.cut(world, number, cycle, &app.recorded, interrupted, &mut trace.cut)?;

@@ -8,7 +8,7 @@ use crate::explore::{Cycle, What, Writer};
 use crate::firmware::FirmwareId;
 use crate::flash::fault::{Scope, Tear};
 use crate::flash::{Memory, Operation, OperationKind, Recorded};
-use crate::setup::Setup;
+use crate::setup::{Rollback, Setup};
 use ota_core::otadata::{self, ENTRY_SIZE, SelectEntry};
 use ota_core::partition::{App, Region, Slot};
 use std::fmt::{self, Display, Write};
@@ -26,12 +26,16 @@ pub struct Story<'a> {
 
 impl Display for Story<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rollback = if self.setup.rollback { "on" } else { "off" };
         let Replay { summary, seed, device, .. } = self.replay;
         let DeviceSource { subject, flash_part, .. } = device;
         writeln!(f, "{summary}")?;
         let layout = self.setup.layout.name();
-        writeln!(f, "{subject} on {layout}, rollback {rollback}, {flash_part}, seed {seed}")?;
+        let rollback = match self.setup.rollback {
+            Rollback::Off => "rollback off",
+            Rollback::On => "rollback on",
+            Rollback::Anti => "rollback and anti-rollback on",
+        };
+        writeln!(f, "{subject} on {layout}, {rollback}, {flash_part}, seed {seed}")?;
         let cycles = self.replay.cycles.iter().zip(&self.trace.cycles);
         for (number, (cycle, trace)) in (1..).zip(cycles) {
             writeln!(f, "\nPower cycle {number}")?;

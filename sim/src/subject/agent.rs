@@ -76,7 +76,7 @@ fn talk(
     let config = Config {
         requirements: *device.requirements,
         rollback: device.rollback,
-        min_secure_version: 0,
+        min_secure_version: *device.secure_version,
     };
     let chip = device.requirements.chip;
     let ota = Ota::new(device.chip, *device.layout.apps(), device.running, config);

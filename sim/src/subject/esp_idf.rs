@@ -6,7 +6,7 @@
 //! [`ruuvi`] one that is written otherwise.
 //!
 //! Not modelled, since it touches neither otadata nor slots: messages, the list of open sessions,
-//! anti-rollback, flash encryption, and updates of anything but an application.
+//! flash encryption, and updates of anything but an application.
 
 mod ota_ops;
 mod ruuvi;

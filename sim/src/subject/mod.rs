@@ -10,6 +10,7 @@ pub use self::esp_hal::EspHal;
 pub use self::esp_idf::{EspIdf, Release, Ruuvi};
 pub use self::ota_core::OtaCore;
 
+use crate::bootloader::AntiRollback;
 use crate::flash::{Chip, Digest};
 use crate::layout::Layout;
 use ::ota_core::image::Requirements;
@@ -29,6 +30,11 @@ pub struct Device<'a> {
     pub running: App,
     /// Whether the application and the bootloader were built with rollback.
     pub rollback: bool,
+    /// How they were built with anti-rollback, if they were.
+    pub anti_rollback: Option<AntiRollback>,
+    /// Security version in eFuse. A call raises it after its last flash operation, if at all: a cut in an
+    /// operation then finds it as it was before the call.
+    pub secure_version: &'a mut u32,
     /// Who follows the call.
     pub observer: &'a mut dyn Observer,
 }

@@ -26,7 +26,7 @@ fn open(device: Device<'_>) -> Result<Ota<&mut Chip>, Error<FlashError>> {
     let config = Config {
         requirements: *device.requirements,
         rollback: device.rollback,
-        min_secure_version: 0,
+        min_secure_version: *device.secure_version,
     };
     Ota::new(device.chip, *device.layout.apps(), device.running, config)
 }

@@ -2,12 +2,13 @@
 //! them are bad.
 
 use super::{Limits, Met, close};
-use crate::bootloader::Bootloader;
+use crate::bootloader::{AntiRollback, Bootloader};
 use crate::explore::{Reductions, Usage, World};
 use crate::firmware::Firmware;
 use crate::flash::Part;
 use crate::flash::fault::{FaultClass, FaultProfile};
 use crate::layout::Layout;
+use crate::setup::Rollback;
 use crate::subject::{EspIdf, OtaCore, Release, Subject};
 use crate::synthetic::{ImageBuilder, MIN_SIZE};
 use ota_core::Extent;
@@ -24,22 +25,26 @@ const CAPACITY: u32 = 256 * 1024;
 /// Everything that a device of two small images comes to, as the reduced exploration would say it.
 fn met(
     layout: &str,
-    rollback: bool,
+    rollback: Rollback,
     subject: &dyn Subject,
     limits: &Limits,
     reductions: Reductions,
 ) -> (Met, u64) {
     let requirements = Requirements::for_chip(ChipId::ESP32C3);
     let images = 2 + u64::from(layout == WITH_FACTORY);
+    let anti_rollback =
+        (rollback == Rollback::Anti).then(|| AntiRollback::for_chip(ChipId::ESP32C3));
     let firmware: Vec<_> = (1..=images)
         .map(|seed| {
-            let bytes = ImageBuilder::new(MIN_SIZE).seed(seed).build();
+            let version = if anti_rollback.is_some() && seed > 1 { 1 } else { 0 };
+            let bytes = ImageBuilder::new(MIN_SIZE).seed(seed).secure_version(version).build();
             Firmware::new(format!("{seed}"), &bytes, &requirements).unwrap()
         })
         .collect();
     let part = Part::W25Q32JV.with_capacity(CAPACITY);
     let layout = Layout::from_csv("small", layout, CAPACITY).unwrap();
-    let bootloader = Bootloader { rollback, spi_size: 0, ..Bootloader::default() };
+    let rollback = rollback.is_on();
+    let bootloader = Bootloader { rollback, anti_rollback, spi_size: 0, ..Bootloader::default() };
     let world = World::new(&layout, bootloader, requirements, &firmware, subject, part)
         .unwrap()
         .with_reductions(reductions);
@@ -78,11 +83,16 @@ fn without_reductions_the_same_states_are_met_and_the_same_are_bad() {
     let mut bad = 0;
     for layout in [TWO_SLOTS, WITH_FACTORY] {
         for (subject, rollback, usage) in [
-            (&core as &dyn Subject, false, Usage::Any),
-            (&core, true, Usage::Usual),
-            (&idf, false, Usage::Usual),
-            (&idf, true, Usage::Usual),
+            (&core as &dyn Subject, Rollback::Off, Usage::Any),
+            (&core, Rollback::On, Usage::Usual),
+            (&core, Rollback::Anti, Usage::Usual),
+            (&idf, Rollback::Off, Usage::Usual),
+            (&idf, Rollback::On, Usage::Usual),
+            (&idf, Rollback::Anti, Usage::Usual),
         ] {
+            if rollback == Rollback::Anti && layout == WITH_FACTORY {
+                continue;
+            }
             let what = format!("{layout} {rollback} {}", subject.name());
             let (fast, few) = met(layout, rollback, subject, &limits(true, usage), Reductions::ALL);
             let (slow, many) =

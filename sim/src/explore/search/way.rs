@@ -2,6 +2,7 @@
 
 use super::{Search, Situation, State, Step};
 use crate::explore::cycle::{Cut, Cycle, Request, Writer};
+use crate::explore::hit::content_of;
 use crate::explore::leftover::Holding;
 use crate::explore::state::Content;
 use crate::explore::summary::Start;
@@ -107,6 +108,9 @@ impl Search<'_> {
     ) -> Option<(Cycle, State)> {
         let boot = self.runs.boot(&state.flash, state.secure_version);
         let (mut now, app) = self.start(state, &boot).ok()?.0?;
+        let Content::Firmware(running) = content_of(&now.flash.contents, app) else {
+            return None;
+        };
         let calls = Request::usual_update(after.image);
         let mut first = 0;
         for &request in &calls {
@@ -125,9 +129,9 @@ impl Search<'_> {
             first += summary.run.operations;
             now = State {
                 flash: summary.run.end.with_unwritten(&now.flash, summary.written),
-                spec: now.spec.after(request),
+                spec: now.spec.after(request, running),
+                secure_version: summary.secure_version,
                 bootloader_cut: now.bootloader_cut && request != Request::Confirm,
-                ..now
             };
         }
         None

@@ -49,6 +49,8 @@ impl Bench {
             requirements: &Requirements::for_chip(ChipId::ESP32C3),
             running: self.running,
             rollback: true,
+            anti_rollback: None,
+            secure_version: &mut 0,
             observer: &mut Unobserved,
         });
         let log = self.chip.take_log().into_iter().map(|entry| entry.operation).collect();

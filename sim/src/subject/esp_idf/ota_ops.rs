@@ -4,6 +4,7 @@
 //! back, nothing is tried again.
 
 use super::super::{Device, Failure};
+use crate::bootloader::AntiRollback;
 use crate::flash::{Chip, FlashError};
 use ::ota_core::Extent;
 use ::ota_core::image::{self, Requirements};
@@ -18,6 +19,7 @@ const INVALID_SIZE: &str = "ESP_ERR_INVALID_SIZE (0x104)";
 const NOT_FOUND: &str = "ESP_ERR_NOT_FOUND (0x105)";
 const OTA_PARTITION_CONFLICT: &str = "ESP_ERR_OTA_PARTITION_CONFLICT (0x1501)";
 const OTA_VALIDATE_FAILED: &str = "ESP_ERR_OTA_VALIDATE_FAILED (0x1503)";
+const OTA_SMALL_SEC_VER: &str = "ESP_ERR_OTA_SMALL_SEC_VER (0x1504)";
 const OTA_ROLLBACK_FAILED: &str = "ESP_ERR_OTA_ROLLBACK_FAILED (0x1505)";
 const OTA_ROLLBACK_INVALID_STATE: &str = "ESP_ERR_OTA_ROLLBACK_INVALID_STATE (0x1506)";
 const FLASH_OP_FAIL: &str = "ESP_ERR_FLASH_OP_FAIL (0x6001)";
@@ -117,7 +119,8 @@ pub(super) enum SetBoot {
     NotOfRunning,
 }
 
-/// `esp_ota_set_boot_partition` of a slot, with `esp_rewrite_ota_data`.
+/// `esp_ota_set_boot_partition` of a slot, with `esp_rewrite_ota_data`. Under anti-rollback a slot whose image
+/// is too old is erased.
 pub(super) fn set_boot_slot(
     device: &mut Device<'_>,
     slot: Slot,
@@ -125,6 +128,10 @@ pub(super) fn set_boot_slot(
 ) -> Result<(), Failure> {
     let region = device.layout.apps().slot(slot).ok_or(INVALID_ARG)?;
     image_validate(device, region)?;
+    if device.anti_rollback.is_some() && secure_version(device, region)? < *device.secure_version {
+        erase_range(device.chip, region, 0, region.size)?;
+        return Err(OTA_SMALL_SEC_VER.into());
+    }
     let entries = read_otadata(device)?;
     let kept = match which {
         SetBoot::NotOfRunning => entry_of_running(device, &entries),
@@ -161,7 +168,30 @@ pub(super) fn mark_app_valid_cancel_rollback(device: &mut Device<'_>) -> Result<
     if entry.state == State::VALID {
         return Ok(());
     }
-    rewrite_ota_seq(device, sector, SelectEntry { state: State::VALID, ..entry })
+    rewrite_ota_seq(device, sector, SelectEntry { state: State::VALID, ..entry })?;
+    set_anti_rollback(device)
+}
+
+/// `esp_ota_set_anti_rollback`: burns the running image's security version into eFuse.
+fn set_anti_rollback(device: &mut Device<'_>) -> Result<(), Failure> {
+    let Some(AntiRollback { field_bits }) = device.anti_rollback else {
+        return Ok(());
+    };
+    let running = device.layout.apps().app(device.running).ok_or(NOT_FOUND)?;
+    let version = secure_version(device, running)?;
+    if version > field_bits {
+        return Err(INVALID_ARG.into());
+    }
+    *device.secure_version = version.max(*device.secure_version);
+    Ok(())
+}
+
+/// The security version that `esp_ota_get_partition_description` reads.
+fn secure_version(device: &mut Device<'_>, region: Region) -> Result<u32, Failure> {
+    match image::describe(device.chip, region) {
+        Ok(description) => Ok(description.secure_version),
+        Err(error) => Err(format!("{NOT_FOUND}: {error}")),
+    }
 }
 
 /// `esp_ota_mark_app_invalid_rollback`; the application restarts afterwards.
@@ -173,8 +203,8 @@ pub(super) fn mark_app_invalid_rollback(device: &mut Device<'_>) -> Result<(), F
     rewrite_ota_seq(device, sector, SelectEntry { state: State::INVALID, ..entry })
 }
 
-/// `esp_ota_check_rollback_is_possible`: whether the other entry's image verifies, or factory's if
-/// there is no other valid entry. Reads otadata anew.
+/// `esp_ota_check_rollback_is_possible`: whether the other entry's image verifies and is not too old, or,
+/// without anti-rollback, factory's if there is no other valid entry. Reads otadata anew.
 fn rollback_is_possible(device: &mut Device<'_>) -> bool {
     let Ok(entries) = read_otadata(device) else {
         return false;
@@ -186,9 +216,12 @@ fn rollback_is_possible(device: &mut Device<'_>) -> bool {
     let target = if other.is_valid() {
         selected_slot(device, other).and_then(|slot| device.layout.apps().slot(slot))
     } else {
-        device.layout.apps().factory()
+        device.layout.apps().factory().filter(|_| device.anti_rollback.is_none())
     };
-    target.is_some_and(|region| image_validate(device, region).is_ok())
+    let Some(region) = target else { return false };
+    let new_enough = device.anti_rollback.is_none()
+        || secure_version(device, region).is_ok_and(|version| version >= *device.secure_version);
+    new_enough && image_validate(device, region).is_ok()
 }
 
 /// `esp_ota_invalidate_inactive_ota_data_slot`: erases the entry that is not active, whatever its

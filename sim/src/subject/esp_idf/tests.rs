@@ -1,5 +1,6 @@
 use super::ota_ops::{Session, next_seq};
 use super::*;
+use crate::bootloader::AntiRollback;
 use crate::flash::{Chip, Driver, EraseSize, Memory, Operation, OperationKind, Part};
 use crate::layout::Layout;
 use crate::subject::Unobserved;
@@ -29,6 +30,11 @@ fn image(seed: u64) -> Vec<u8> {
     ImageBuilder::new(IMAGE_SIZE).seed(seed).build()
 }
 
+/// The image of another security version.
+fn secure(version: u32) -> Vec<u8> {
+    ImageBuilder::new(IMAGE_SIZE).seed(99).secure_version(version).build()
+}
+
 /// What erases a sector of otadata and programs an entry, in bytes.
 fn rewrite(address: u32, seq: u8, label: [u8; 20], state: u8, crc: [u8; 4]) -> Vec<Operation> {
     let entry = [&[seq, 0, 0, 0][..], &label, &[state, 0, 0, 0], &crc].concat();
@@ -46,6 +52,8 @@ struct Bench {
     requirements: Requirements,
     running: App,
     rollback: bool,
+    anti_rollback: Option<AntiRollback>,
+    secure_version: u32,
 }
 
 impl Bench {
@@ -65,7 +73,15 @@ impl Bench {
         }
         let chip = Chip::with_memory(Part::W25Q32JV, memory).with_driver(Driver::ESP_IDF_APP);
         let requirements = Requirements::for_chip(ChipId::ESP32C3);
-        Self { chip, layout, requirements, running, rollback: true }
+        Self {
+            chip,
+            layout,
+            requirements,
+            running,
+            rollback: true,
+            anti_rollback: None,
+            secure_version: 0,
+        }
     }
 
     fn factory_and_two_slots(running: App, entries: [SelectEntry; 2]) -> Self {
@@ -78,6 +94,12 @@ impl Bench {
 
     fn without_rollback(self) -> Self {
         Self { rollback: false, ..self }
+    }
+
+    /// A build with anti-rollback, and what is in eFuse.
+    fn with_anti_rollback(self, secure_version: u32) -> Self {
+        let anti_rollback = Some(AntiRollback { field_bits: 16 });
+        Self { anti_rollback, secure_version, ..self }
     }
 
     /// Spoils the first byte of an application.
@@ -98,6 +120,8 @@ impl Bench {
             requirements: &self.requirements,
             running: self.running,
             rollback: self.rollback,
+            anti_rollback: self.anti_rollback,
+            secure_version: &mut self.secure_version,
             observer: &mut Unobserved,
         });
         let log = self.chip.take_log();
@@ -520,4 +544,52 @@ fn ruuvi_confirms_only_the_running_image() {
     bench.running = ota(0);
     let (result, _) = bench.call(|device| Ruuvi { fixed: false }.confirm(device));
     assert_eq!((result, bench.entries().as_str()), (Ok(()), "[3/VALID | 2/VALID]"));
+}
+
+/// The slot is erased, and otadata stays as it is.
+#[test]
+fn under_anti_rollback_an_old_image_is_not_selected() {
+    for (version, result, entries) in [
+        (1, Err("ESP_ERR_OTA_SMALL_SEC_VER (0x1504)".into()), "[1/VALID | -]"),
+        (2, Ok(()), "[1/VALID | 2/NEW]"),
+    ] {
+        let mut bench =
+            Bench::two_slots(ota(0), [entry(1, State::VALID), BLANK]).with_anti_rollback(2);
+        let (updated, _) = bench.call(|device| EspIdf::default().update(device, &secure(version)));
+        let slot = bench.layout.apps().slots()[1];
+        let mut head = [0; 1];
+        bench.chip.memory().read(slot.offset, &mut head);
+        assert_eq!(head == [0xFF], updated.is_err());
+        assert_eq!((updated, bench.entries().as_str()), (result, entries));
+    }
+}
+
+#[test]
+fn under_anti_rollback_confirming_burns_the_version_after_the_entry_is_written() {
+    for (version, burnt, result) in [
+        (2, 2, Ok(())),
+        (16, 16, Ok(())),
+        (17, 1, Err("ESP_ERR_INVALID_ARG (0x102)".into())),
+        (0, 1, Ok(())),
+    ] {
+        let mut bench = Bench::two_slots(ota(0), [entry(1, State::PENDING_VERIFY), BLANK])
+            .with_anti_rollback(1);
+        let mut memory = bench.chip.memory().clone();
+        memory.set(bench.layout.apps().slots()[0].offset, &secure(version));
+        bench.chip = Chip::with_memory(Part::W25Q32JV, memory).with_driver(Driver::ESP_IDF_APP);
+        let (confirmed, operations) = bench.call(|device| EspIdf::default().confirm(device));
+        assert_eq!((confirmed, operations.len()), (result, 2), "{version}");
+        assert_eq!((bench.secure_version, bench.entries().as_str()), (burnt, "[1/VALID | -]"));
+    }
+}
+
+#[test]
+fn under_anti_rollback_an_old_image_and_factory_are_nothing_to_return_to() {
+    let both = [entry(1, State::VALID), entry(2, State::PENDING_VERIFY)];
+    let only = [BLANK, entry(2, State::PENDING_VERIFY)];
+    for (entries, burnt, possible) in [(both, 0, true), (both, 1, false), (only, 0, false)] {
+        let mut bench = Bench::factory_and_two_slots(ota(1), entries).with_anti_rollback(burnt);
+        let (rejected, _) = bench.call(|device| EspIdf::default().reject(device));
+        assert_eq!(rejected.is_ok(), possible, "{entries:?}, {burnt} in eFuse");
+    }
 }

@@ -1,9 +1,9 @@
 //! The program, as it is called: exit status, journal, replays, and what is left when it is ended.
 
 use hil_runner::run::{Outcome, Recorded, Verdict};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::{fs, str};
 use tempfile::{TempDir, tempdir};
 
@@ -133,8 +133,9 @@ fn a_case_that_no_board_can_run_does_not_pass() {
     assert_eq!(journal(&folder)[0].verdict, Verdict::NotRun);
 }
 
-/// Starts a run and waits until so many runs are told of.
-fn started(folder: &TempDir, runs: usize) -> Child {
+/// Starts a run and reads until so many runs are told of. The program waits until more is read, once the pipe
+/// is full, so it does not come to its end before that.
+fn started(folder: &TempDir, runs: usize) -> (Child, Lines<BufReader<ChildStdout>>) {
     let arguments =
         ["run", "test.toml", "--board", "model", "--jobs", "1", "--results", "out", "--json"];
     let mut child =
@@ -143,9 +144,7 @@ fn started(folder: &TempDir, runs: usize) -> Child {
     for _ in 0..runs {
         lines.next().expect("the run ended too early").unwrap();
     }
-    // The rest is read and dropped, so that the program never waits for us.
-    std::thread::spawn(move || lines.for_each(drop));
-    child
+    (child, lines)
 }
 
 #[test]
@@ -155,7 +154,7 @@ fn a_killed_run_loses_nothing_and_goes_on() {
     let whole = runs(&journal(&whole));
     for told in [1, 40, 150] {
         let folder = folder(GOOD);
-        let mut child = started(&folder, told);
+        let (mut child, _unread) = started(&folder, told);
         child.kill().unwrap();
         child.wait().unwrap();
         let before = journal(&folder);
@@ -172,9 +171,10 @@ fn a_killed_run_loses_nothing_and_goes_on() {
 #[test]
 fn an_interrupted_run_ends_by_itself_and_goes_on() {
     let folder = folder(GOOD);
-    let mut child = started(&folder, 20);
+    let (mut child, unread) = started(&folder, 20);
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    unread.for_each(drop);
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(3), "interrupted is neither passed nor failed");
     assert!(folder.path().join("out/report.html").exists());

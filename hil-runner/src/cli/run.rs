@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Names of what a run leaves behind, in the folder for results.
 const JOURNAL: &str = "journal.jsonl";
@@ -133,7 +134,11 @@ fn execute(what: What<'_>, board: &BoardArgs) -> io::Result<Option<u8>> {
         lost: None,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(keeper.keep(session, &cancelled, &mut journal));
+    let interrupted = {
+        let _entered = runtime.enter();
+        signal(SignalKind::interrupt())?
+    };
+    runtime.block_on(keeper.keep(session, interrupted, &cancelled, &mut journal));
     let outcomes = keeper.outcomes;
     if let Err(error) = journal.sync() {
         eprintln!("error: {error}");
@@ -204,7 +209,13 @@ struct Keeper<'a> {
 }
 
 impl Keeper<'_> {
-    async fn keep(&mut self, session: Session, cancelled: &AtomicBool, journal: &mut Journal) {
+    async fn keep(
+        &mut self,
+        session: Session,
+        mut interrupted: Signal,
+        cancelled: &AtomicBool,
+        journal: &mut Journal,
+    ) {
         let progress = Progress::new();
         let mut bars = BTreeMap::new();
         let expected = expected(&session);
@@ -212,16 +223,18 @@ impl Keeper<'_> {
         let mut interrupts = 0;
         loop {
             let event = tokio::select! {
-                event = events.recv() => event,
-                signal = tokio::signal::ctrl_c() => {
+                // Nothing more begins once the user has had enough.
+                biased;
+                _ = interrupted.recv() => {
                     interrupts += 1;
                     cancelled.store(true, Ordering::Relaxed);
-                    if signal.is_err() || interrupts > 1 {
+                    if interrupts > 1 {
                         return;
                     }
                     progress.say("ending; boards are left with power; once more to end at once");
                     continue;
                 }
+                event = events.recv() => event,
             };
             match event {
                 None => break,

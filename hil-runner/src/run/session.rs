@@ -69,10 +69,11 @@ pub struct Session {
 type Queue = Arc<Mutex<Vec<(usize, usize)>>>;
 
 impl Session {
-    /// Runs everything. Events come in the order in which things happen; dropping the receiver ends the
-    /// session as [`cancelled`](Self::cancelled) does.
-    pub fn start(self) -> mpsc::UnboundedReceiver<Event> {
-        let (sender, receiver) = mpsc::unbounded_channel();
+    /// Runs everything. Events come in the order in which things happen, and wait to be received: what is not
+    /// told is not gone on from. Dropping the receiver ends the session as [`cancelled`](Self::cancelled)
+    /// does.
+    pub fn start(self) -> mpsc::Receiver<Event> {
+        let (sender, receiver) = mpsc::channel(1);
         let Self { pools, scenarios, options, finished, cancelled } = self;
         let options = Arc::new(options);
         let finished = Arc::new(by_case(&finished));
@@ -121,7 +122,7 @@ struct Worker {
     options: Arc<Options>,
     finished: Arc<Finished>,
     cancelled: Arc<AtomicBool>,
-    sender: mpsc::UnboundedSender<Event>,
+    sender: mpsc::Sender<Event>,
 }
 
 impl Worker {
@@ -153,7 +154,7 @@ impl Worker {
     }
 
     fn send(&self, event: Event) {
-        if self.sender.send(event).is_err() {
+        if self.sender.blocking_send(event).is_err() {
             self.cancelled.store(true, Ordering::Relaxed);
         }
     }
@@ -195,7 +196,7 @@ impl Worker {
         let cancelled = Arc::clone(&self.cancelled);
         let mut give = |outcome: Outcome| {
             let event = Event::Done { board: name.clone(), outcome: Box::new(outcome) };
-            if sender.send(event).is_err() {
+            if sender.blocking_send(event).is_err() {
                 cancelled.store(true, Ordering::Relaxed);
             }
         };

@@ -9,6 +9,7 @@ use ota_core::image::{AppDescriptor, ChipId, DESCRIPTOR_OFFSET, Requirements};
 use regex::Regex;
 use sim::bootloader::{BootInput, Bootloader, FullCheck};
 use sim::flash::{Chip, Memory, Part};
+use sim::setup::Rollback;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -156,15 +157,20 @@ impl CrashState {
         if setup.chip != ChipId::ESP32C3 {
             return Err(wrong("its images are of another chip than the ESP32-C3".into()));
         }
+        if setup.rollback == Rollback::Anti {
+            return Err(wrong(
+                "it needs a bootloader with anti-rollback, which no board has".into(),
+            ));
+        }
         let trace = replay.run(&setup).map_err(|error| wrong(error.to_string()))?;
         let mut cuts = trace.cycles.iter().filter_map(|cycle| cycle.cut.as_ref());
         let torn =
             cuts.next_back().ok_or_else(|| wrong("it has no power cycle that is cut".into()))?;
         let mut memory = torn.memory.clone();
-        let rollback = options.rollback_bootloader.as_ref().filter(|_| setup.rollback);
+        let rollback = options.rollback_bootloader.as_ref().filter(|_| setup.rollback.is_on());
         memory.set(0, rollback.unwrap_or(&options.bootloader));
         let flash = memory.to_vec(0..memory.capacity());
-        let (part, rollback) = (setup.part, setup.rollback);
+        let (part, rollback) = (setup.part, setup.rollback.is_on());
         Ok(Self { flash, part, rollback, summary: replay.summary })
     }
 

@@ -84,7 +84,7 @@ fn a_cut_at_every_operation_is_a_run_each() {
     // The first erase of the slot, and the last write to otadata.
     let apps = *scenario.cases[0].device.layout.apps();
     let address = |outcome: &Outcome| outcome.cuts[0].operation.unwrap().address;
-    assert_eq!(address(&outcomes[0]), apps.slots()[1].offset);
+    assert_eq!(address(&outcomes[0]), apps.slots().nth(1).unwrap().offset);
     let last = address(outcomes.last().unwrap());
     assert!((apps.otadata().offset..apps.otadata().end().unwrap()).contains(&last));
 }

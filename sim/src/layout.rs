@@ -1,15 +1,20 @@
 //! Partition layouts of the devices that are explored.
 
+mod apps;
+
+pub use self::apps::Apps;
+
 use crate::flash::Part;
 use esp_idf_part::{Error as CsvError, PartitionTable as Csv};
 use ota_core::partition::ENTRY_LEN;
-use ota_core::table::{AppLayout, PartitionTable};
+use ota_core::table::{AppLayout, LayoutError as Refusal, PartitionTable};
 use ota_core::{Generation, SliceFlash};
 
 /// Where ESP-IDF puts the partition table unless told otherwise, in bytes.
 pub const TABLE_OFFSET: u32 = ota_core::table::DEFAULT_OFFSET;
 
-/// A partition table that an update session accepts.
+/// A partition table that an update session of `ota-core` accepts, or would but for a gap in the numbers of
+/// its slots.
 #[derive(Clone, Debug)]
 pub struct Layout {
     name: String,
@@ -17,7 +22,8 @@ pub struct Layout {
     source: Vec<u8>,
     /// The table as it stands on flash.
     table: Vec<u8>,
-    apps: AppLayout,
+    apps: Apps,
+    validated: Result<AppLayout, LayoutError>,
     otadata: Vec<u8>,
     part: Option<Part>,
 }
@@ -97,6 +103,17 @@ const BREADTH: [Broad; 5] = [
     },
 ];
 
+/// Layouts whose slots have gaps in their numbers. Update code that knows better refuses them.
+const GAPS: [Broad; 3] = [
+    Broad { name: "gap-0-2", csv: include_str!("../fixtures/gap_0_2.csv"), part: Part::W25Q16JV },
+    Broad {
+        name: "gap-0-1-3",
+        csv: include_str!("../fixtures/gap_0_1_3.csv"),
+        part: Part::W25Q16JV,
+    },
+    Broad { name: "gap-1-2", csv: include_str!("../fixtures/gap_1_2.csv"), part: Part::W25Q16JV },
+];
+
 /// How an MD5 record begins (`ESP_PARTITION_MAGIC_MD5`).
 const MD5_MAGIC: [u8; 2] = [0xEB; 2];
 
@@ -116,6 +133,14 @@ fn in_words(error: &CsvError) -> LayoutError {
     })
 }
 
+impl Broad {
+    fn layout(&self) -> Layout {
+        let layout = Layout::from_csv(self.name, self.csv, self.part.capacity)
+            .expect("the layouts are valid");
+        Layout { part: Some(self.part), ..layout }
+    }
+}
+
 impl Layout {
     /// The layouts that come with the program: factory and two slots, two slots, three slots, and
     /// Arduino's default with its `boot_app0` contents of otadata.
@@ -133,17 +158,16 @@ impl Layout {
 
     /// Layouts at the edges of what a partition table can say, each for a [flash part](Self::part) of its
     /// own, of 2 to 16 MB: sixteen slots; a single slot beside factory; and otadata at the end of flash,
-    /// behind the applications and between them, at no multiple of 64 KiB. Tables with a gap in the numbering
-    /// of slots are not among them: they are [refused](Self::from_csv).
+    /// behind the applications and between them, at no multiple of 64 KiB.
     pub fn breadth() -> Vec<Self> {
-        BREADTH
-            .iter()
-            .map(|broad| {
-                let layout = Self::from_csv(broad.name, broad.csv, broad.part.capacity)
-                    .expect("the layouts are valid");
-                Self { part: Some(broad.part), ..layout }
-            })
-            .collect()
+        BREADTH.iter().map(Broad::layout).collect()
+    }
+
+    /// Layouts with gaps in the numbers of their slots, which ESP-IDF's tools accept and its update code does
+    /// not cope with: `ota_0` and `ota_2` beside factory; `ota_0`, `ota_1` and `ota_3`; `ota_1` and `ota_2`.
+    /// Each is for a [flash part](Self::part) of 2 MB, and none is [valid](Self::validated) to `ota-core`.
+    pub fn gaps() -> Vec<Self> {
+        GAPS.iter().map(Broad::layout).collect()
     }
 
     /// Reads a partition table in ESP-IDF's CSV format for a chip of `capacity` bytes.
@@ -163,7 +187,8 @@ impl Layout {
     /// Reads a partition table in its binary format for a chip of `capacity` bytes.
     ///
     /// # Errors
-    /// What is wrong, in words, with flash offsets.
+    /// What is wrong, in words, with flash offsets. A gap in the numbers of slots is not among it; see
+    /// [`validated`](Self::validated).
     pub fn from_binary(
         name: impl Into<String>,
         table: &[u8],
@@ -181,9 +206,15 @@ impl Layout {
         let mut device = SliceFlash(&flash);
         let parsed = PartitionTable::load(&mut device, TABLE_OFFSET)
             .map_err(|error| LayoutError(error.to_string()))?;
-        let apps = parsed.validate(&mut device).map_err(|error| LayoutError(error.to_string()))?;
-        let (source, table) = (table.to_vec(), table.to_vec());
-        Ok(Self { name: name.into(), source, table, apps, otadata: Vec::new(), part: None })
+        let validated = match parsed.validate(&mut device) {
+            // Gaps are what it looks for last: all else is as it should be.
+            Err(gap @ Refusal::SlotGap { .. }) => Err(LayoutError(gap.to_string())),
+            result => Ok(result.map_err(|error| LayoutError(error.to_string()))?),
+        };
+        let entries: Result<Vec<_>, _> = parsed.entries(&mut device).collect();
+        let apps = Apps::of(entries.map_err(|error| LayoutError(error.to_string()))?);
+        let (name, source, table) = (name.into(), table.to_vec(), table.to_vec());
+        Ok(Self { name, source, table, apps, validated, otadata: Vec::new(), part: None })
     }
 
     /// The same partitions in a table that the bootloader of `generation` accepts. Before v3.1 a table
@@ -218,9 +249,17 @@ impl Layout {
         &self.source
     }
 
-    /// The partitions that updates deal with.
-    pub fn apps(&self) -> &AppLayout {
+    /// The partitions that boot selection and updates deal with.
+    pub fn apps(&self) -> &Apps {
         &self.apps
+    }
+
+    /// The same as an update session of `ota-core` takes them.
+    ///
+    /// # Errors
+    /// Which slot is missing, where the slots have a gap in their numbers: `ota-core` refuses that.
+    pub fn validated(&self) -> Result<&AppLayout, LayoutError> {
+        self.validated.as_ref().map_err(Clone::clone)
     }
 
     /// What a new device holds at the start of otadata.

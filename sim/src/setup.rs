@@ -5,7 +5,7 @@ use crate::explore::{World, WorldError};
 use crate::firmware::Firmware;
 use crate::flash::Part;
 use crate::layout::Layout;
-use crate::subject::{EspHal, EspIdf, OtaCore, Release, Ruuvi, Subject, UpdateAgent};
+use crate::subject::{EspHal, EspIdf, NamedSlots, OtaCore, Release, Ruuvi, Subject, UpdateAgent};
 use ota_core::image::{ChipId, DESCRIPTOR_OFFSET, Requirements};
 use ota_core::{Extent, Generation};
 use sha2::{Digest, Sha256};
@@ -101,7 +101,7 @@ impl fmt::Display for Rollback {
 }
 
 /// The update code that comes with the program.
-pub fn subjects() -> [&'static dyn Subject; 14] {
+pub fn subjects() -> [&'static dyn Subject; 15] {
     const fn idf(release: Release, extent: Option<Extent>) -> EspIdf {
         EspIdf { release, extent }
     }
@@ -116,6 +116,7 @@ pub fn subjects() -> [&'static dyn Subject; 14] {
         &const { idf(Release::V5_4, SEQUENTIAL) },
         &const { idf(Release::V6_1, None) },
         &const { idf(Release::V6_1, SEQUENTIAL) },
+        &NamedSlots,
         &EspHal::Example,
         &EspHal::WithoutReset,
         &EspHal::LastSlot,

@@ -103,7 +103,7 @@ fn device() -> (Agent<BUFFER>, Host) {
     let requirements = Requirements::for_chip(INFO.chip);
     let config = Config { requirements, rollback: true, min_secure_version: 0 };
     let running = App::Ota(Slot::new(0).unwrap());
-    let ota = Ota::new(Ram(flash), *layout.apps(), running, config).unwrap();
+    let ota = Ota::new(Ram(flash), *layout.validated().unwrap(), running, config).unwrap();
     (Agent::new(INFO), Host { ota, trace: Trace::new(), output: Vec::new() })
 }
 

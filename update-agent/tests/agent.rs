@@ -361,7 +361,7 @@ fn a_slot_is_erased_and_the_running_one_is_not() {
     assert_eq!(error(&none), img(14));
     assert_eq!(device.request(WRITE, IMAGE, 5, &empty()), empty());
     assert_eq!(list(&mut device), pairs(&[(0, "bootable confirmed active")]));
-    let region = layout().apps().slots()[1];
+    let region = layout().apps().slots().nth(1).unwrap();
     let contents = device.chip().memory().to_vec(region.offset..region.offset + region.size);
     assert!(contents.iter().all(|&byte| byte == 0xFF));
     assert_eq!(device.restart().running(), slot(0), "its entry was retired first");

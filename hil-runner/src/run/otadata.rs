@@ -4,7 +4,7 @@ use super::outcome::EntryRecord;
 use crate::scenario::{Entry, Otadata};
 use ota_core::otadata::{ENTRY_SIZE, SECTOR_SIZE, SelectEntry, State, active};
 use ota_core::partition::{App, Slot};
-use ota_core::table::AppLayout;
+use sim::layout::Apps;
 
 /// Bytes of otadata that hold select entries.
 pub(super) const BOTH: u32 = 2 * SECTOR_SIZE;
@@ -19,7 +19,7 @@ pub(super) fn parse(otadata: &[u8]) -> Option<[SelectEntry; 2]> {
 }
 
 /// What the bootloader selects by these entries, before it looks at any image.
-pub(super) fn selected(entries: &[SelectEntry; 2], apps: &AppLayout) -> Option<App> {
+pub(super) fn selected(entries: &[SelectEntry; 2], apps: &Apps) -> Option<App> {
     let count = u32::from(apps.slot_count());
     match active(entries) {
         Some(index) => {
@@ -64,7 +64,7 @@ fn words(wanted: &Otadata) -> String {
 }
 
 /// Entries for reports.
-pub(super) fn records(entries: &[SelectEntry; 2], apps: &AppLayout) -> [EntryRecord; 2] {
+pub(super) fn records(entries: &[SelectEntry; 2], apps: &Apps) -> [EntryRecord; 2] {
     entries.each_ref().map(|entry| {
         let slot = entry.slot_index(u32::from(apps.slot_count()));
         let slot = slot.filter(|_| entry.seq != SelectEntry::SEQ_BLANK);

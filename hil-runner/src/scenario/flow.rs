@@ -225,7 +225,7 @@ impl<'a> Flow<'a> {
             return self.change();
         };
         let slots = self.device.layout.apps().slots();
-        let room = slots.iter().map(|slot| slot.size).min().unwrap_or(0);
+        let room = slots.map(|slot| slot.size).min().unwrap_or(0);
         let too_long = image.bytes.filter(|bytes| *bytes > room);
         let too_long =
             too_long.map(|it| format!("it has {it} bytes, and the smallest slot {room}"));

@@ -1,6 +1,7 @@
 //! The command line.
 
 use super::known::Known;
+use super::matrix::all_layouts;
 use super::prove::Prove;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ota_core::Generation;
@@ -265,7 +266,7 @@ impl Cuts {
 }
 
 fn layout(name: &str) -> Result<Layout, String> {
-    layout_of(Layout::stock().into_iter().chain(Layout::breadth()).collect(), name)
+    layout_of(all_layouts(), name)
 }
 
 /// A layout on which an application can take updates wherever it runs.

@@ -4,12 +4,13 @@ use super::args::{Cuts, Device, RollbackArg};
 use ota_core::Generation;
 use ota_core::image::{ChipId, Requirements};
 use sim::bootloader::Bootloader;
+use sim::explore::WorldError;
 use sim::firmware::Firmware;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::input;
 use sim::layout::Layout;
 use sim::replay::{FirmwareSource, ReplayError};
-use sim::setup::{FIXTURES, Rollback, Setup, builtin, subjects};
+use sim::setup::{FIXTURES, Rollback, Setup, SetupError, builtin, subjects};
 use sim::subject::Subject;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 pub(super) struct Matrix {
     /// One exploration each.
     pub(super) setups: Vec<Setup>,
+    /// Update code that would not start on a layout, each once.
+    pub(super) refused: Vec<SetupError>,
     /// Where the images come from.
     pub(super) sources: Vec<FirmwareSource>,
     /// All stock layouts and bootloaders, on images that come with the program or of this project's
@@ -32,7 +35,7 @@ impl Matrix {
         let (chip, firmware, sources) = images(args)?;
         let firmware: Arc<[_]> = firmware.into();
         let chosen = combinations(args);
-        let mut setups = Vec::new();
+        let (mut setups, mut refused) = (Vec::new(), Vec::new());
         for layout in &layouts(args)? {
             let part = layout.part().unwrap_or(args.flash_part);
             let wanted = chosen
@@ -48,8 +51,17 @@ impl Matrix {
                     part,
                     chip,
                 };
-                setup.world()?;
-                setups.push(setup);
+                match setup.world().map(drop) {
+                    Err(error @ SetupError::World(WorldError::Refused { .. })) => {
+                        if !refused.contains(&error) {
+                            refused.push(error);
+                        }
+                    }
+                    result => {
+                        result?;
+                        setups.push(setup);
+                    }
+                }
             }
         }
         let all_layouts = args.partitions.is_none() && args.layout.is_empty();
@@ -62,7 +74,23 @@ impl Matrix {
             && args.bootloader == [Generation::V6_1]
             && args.rollback == RollbackArg::Both
             && chosen.iter().any(|(.., subject)| subject.name() == "esp-idf-v5.5");
-        Ok(Self { setups, sources, stock })
+        let matrix = Self { setups, refused, sources, stock };
+        matrix.check()?;
+        Ok(matrix)
+    }
+
+    /// Leaves those that are `wanted`.
+    pub(super) fn retain(&mut self, wanted: impl Fn(&Setup) -> bool) -> Result<(), SetupError> {
+        self.setups.retain(wanted);
+        self.check()
+    }
+
+    /// An error where nothing is left since all that was asked for is refused.
+    fn check(&self) -> Result<(), SetupError> {
+        match self.refused.first() {
+            Some(refused) if self.setups.is_empty() => Err(refused.clone()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -74,12 +102,17 @@ fn layouts(args: &Device) -> Result<Vec<Layout>, ReplayError> {
     if !args.layout.is_empty() {
         return Ok(args.layout.clone());
     }
-    let breadth = if args.all { Layout::breadth() } else { Vec::new() };
-    Ok(Layout::stock().into_iter().chain(breadth).collect())
+    Ok(if args.all { all_layouts() } else { Layout::stock() })
+}
+
+/// All layouts that come with the program.
+pub(super) fn all_layouts() -> Vec<Layout> {
+    Layout::stock().into_iter().chain(Layout::breadth()).chain(Layout::gaps()).collect()
 }
 
 /// Whether a layout is explored with a subject. Update code of others is found wanting on the stock layouts
-/// already. On the others it need not be: what some of it leaves in sixteen slots is too much to explore.
+/// already. On the others it need not be: what some of it leaves in sixteen slots is too much to explore. What
+/// `ota-core` refuses is there for the code of others alone.
 /// Under anti-rollback, what cannot be explored is left out unless it is asked for by name.
 fn explores(args: &Device, layout: &Layout, rollback: Rollback, subject: &dyn Subject) -> bool {
     let named = !args.layout.is_empty();
@@ -87,7 +120,8 @@ fn explores(args: &Device, layout: &Layout, rollback: Rollback, subject: &dyn Su
     let has_factory = layout.apps().factory().is_some() && !named && args.partitions.is_none();
     let resumes = subject.resumes() && args.subject.is_empty();
     let fits = !(anti && (has_factory || resumes));
-    fits && (layout.part().is_none() || named || !subject.is_suspect())
+    let is_valid = layout.validated().is_ok();
+    fits && (layout.part().is_none() || named || subject.is_suspect() != is_valid)
 }
 
 /// The update code of a quick look: all that this project ships, and what most devices run.

@@ -93,6 +93,7 @@ fn explore(args: &Explore) -> Result<u8, ReplayError> {
         reports: &reports,
         findings: &findings,
         random,
+        refused: matrix.refused.iter().map(ToString::to_string).collect(),
         surprises: &surprises,
     };
     print(&if args.json { results.json() } else { results.text() });

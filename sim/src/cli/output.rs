@@ -24,6 +24,8 @@ pub(super) struct Results<'a> {
     pub(super) findings: &'a [FoundHere],
     /// The randomised search.
     pub(super) random: Summary,
+    /// What was not explored, and why, in sentences.
+    pub(super) refused: Vec<String>,
     /// What is not as expected, in sentences.
     pub(super) surprises: &'a [String],
 }
@@ -77,6 +79,9 @@ impl Results<'_> {
                 text,
                 "Random search: {devices} devices, {cycles} power cycles, {faults} faults of all classes."
             );
+        }
+        for refused in &self.refused {
+            let _ = writeln!(text, "NOT EXPLORED: {refused}");
         }
         for surprise in self.surprises {
             let _ = writeln!(text, "UNEXPECTED: {surprise}");
@@ -159,6 +164,7 @@ impl Results<'_> {
             runs: runs.collect(),
             findings: findings.collect(),
             random: self.random,
+            not_explored: &self.refused,
             unexpected: self.surprises,
         };
         let json = serde_json::to_string_pretty(&document);
@@ -173,6 +179,7 @@ struct Document<'a> {
     runs: Vec<Run<'a>>,
     findings: Vec<Found<'a>>,
     random: Summary,
+    not_explored: &'a [String],
     unexpected: &'a [String],
 }
 

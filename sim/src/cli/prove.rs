@@ -92,7 +92,8 @@ fn file(directory: &Path, name: &str) -> PathBuf {
 pub(super) fn run(args: &Prove) -> Result<u8, CertificateError> {
     let mut matrix = Matrix::new(&args.device, &args.cuts)?;
     if !args.device.all && args.device.subject.is_empty() {
-        matrix.setups.retain(|setup| !setup.subject.is_suspect());
+        let wanted = matrix.retain(|setup| !setup.subject.is_suspect());
+        wanted.map_err(ReplayError::from)?;
     }
     let directory = &args.certificates;
     let plan = Plan { partition: args.partition, all: matrix.setups.iter().map(name).collect() };
@@ -118,6 +119,9 @@ pub(super) fn run(args: &Prove) -> Result<u8, CertificateError> {
     })?;
     let proven: Vec<_> = proven.into_iter().flatten().flatten().collect();
     print(&report(&proven));
+    for refused in &matrix.refused {
+        print(&format!("NOT PROVEN: {refused}\n"));
+    }
     Ok(match interrupted.load(Relaxed) {
         true => INTERRUPTED,
         false => verdict(proven.iter().map(|(_, header)| header)),

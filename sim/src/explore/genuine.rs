@@ -27,7 +27,7 @@ impl Selection {
         }
         let entries = world.raw_entries(&recorded.after);
         let active = &entries[otadata::active(&entries)?];
-        let index = active.slot_index(world.layout.apps().slots().len() as u32)?;
+        let index = active.slot_index(world.layout.apps().slot_count().into())?;
         let slot = Slot::new(u8::try_from(index).ok()?)?;
         let region = world.layout.apps().slot(slot)?;
         let genuine = matches!(world.content(&recorded.after, region), Content::Firmware(_));

@@ -18,6 +18,8 @@ pub enum Hazard {
     H5,
     /// Returning to factory takes two erases.
     H8,
+    /// The slots have gaps in their numbers, so that bootloader and application count them differently.
+    H13,
     /// A slot is erased before the entry that points to it is revoked.
     H14,
     /// Anti-rollback: the bootloader burns the security version of an image that it has not verified.
@@ -26,8 +28,17 @@ pub enum Hazard {
 
 impl Hazard {
     /// Every hazard that an exploration recognises.
-    pub const ALL: [Self; 8] =
-        [Self::H1, Self::H2, Self::H3, Self::H4, Self::H5, Self::H8, Self::H14, Self::H19];
+    pub const ALL: [Self; 9] = [
+        Self::H1,
+        Self::H2,
+        Self::H3,
+        Self::H4,
+        Self::H5,
+        Self::H8,
+        Self::H13,
+        Self::H14,
+        Self::H19,
+    ];
 
     /// One sentence for reports.
     pub fn describe(self) -> &'static str {
@@ -38,6 +49,9 @@ impl Hazard {
             Self::H4 => "the fallback goes by slot number, not by history",
             Self::H5 => "both select entries are rejected and there is no factory application",
             Self::H8 => "returning to factory takes two erases",
+            Self::H13 => {
+                "bootloader and application count slots with gaps in their numbers differently"
+            }
             Self::H14 => "a slot is erased while a select entry still points to it",
             Self::H19 => "the security version of an image that does not verify is burnt",
         }

@@ -76,6 +76,9 @@ pub(crate) fn recognise(
     let both_rejected = entries.iter().all(SelectEntry::is_invalid)
         && !entries.iter().all(SelectEntry::is_blank_or_bad_crc)
         && world.layout.apps().factory().is_none();
+    if counts_differ(world, broken, boot) {
+        return Some(Hazard::H13);
+    }
     match &broken.what {
         What::NotChosen(_) => return Some(Hazard::H3),
         What::Failed(Call::Confirm | Call::Reject, _) => {
@@ -105,6 +108,22 @@ pub(crate) fn recognise(
         Hit { active_entry: true, .. } => Hazard::H1,
         _ => Hazard::H4,
     })
+}
+
+/// Whether a gap in the numbers of slots is behind it: an update fails, or any call of an application that
+/// counts no slots at all, or the bootloader chose a slot that is not there.
+fn counts_differ(world: &World<'_>, broken: &Broken, boot: &Boot) -> bool {
+    let apps = world.layout.apps();
+    apps.unbroken_count() < apps.slot_count()
+        && match &broken.what {
+            What::Failed(Call::Update, _) => true,
+            What::Failed(..) => apps.unbroken_count() == 0,
+            What::NotChosen(_) | What::NoBoot(_) | What::Booted(..) => {
+                let selected = boot.selected.and_then(Choice::app);
+                selected.is_some_and(|app| apps.app(app).is_none())
+            }
+            What::Selected(_) | What::Erased { .. } => false,
+        }
 }
 
 /// What the partition of `app` holds.

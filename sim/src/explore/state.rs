@@ -4,7 +4,8 @@
 //! A [`State`] stands for all flash contents that make the bootloader and the subject do the same:
 //! - **Sequence numbers** count from 1 to a few. Both sides only compare them, take them modulo the
 //!   number of slots and add to them, so taking the same multiple of that number off both entries
-//!   changes nothing. (The end of the range is tested apart.)
+//!   changes nothing. (The end of the range is tested apart.) Where the slots have gaps in their numbers
+//!   the two sides count them differently: then it is a multiple of both counts.
 //! - **Label** and the rest of an otadata sector are read by nobody.
 //! - **An entry with a wrong CRC** keeps its state and whether it is blank; its other bits are not
 //!   told apart.
@@ -139,15 +140,13 @@ impl World<'_> {
 
     /// Both select entries of `memory`, in the form that a [`State`] keeps.
     pub(crate) fn entries(&self, memory: &Memory) -> [SelectEntry; 2] {
-        let count = self.layout.apps().slots().len() as u32;
-        canonical(self.raw_entries(memory), count, self.reductions.entries)
+        canonical(self.raw_entries(memory), self.seq_modulus, self.reductions.entries)
     }
 
     /// The state that stands for one of an exploration with fewer reductions.
     #[cfg(test)]
     pub(super) fn reduced(&self, state: &State) -> State {
-        let count = self.layout.apps().slots().len() as u32;
-        let entries = canonical(state.flash.entries, count, true);
+        let entries = canonical(state.flash.entries, self.seq_modulus, true);
         let mut contents = state.flash.contents;
         for (content, region) in contents.iter_mut().zip(self.partitions()) {
             if let (Content::Exact(id), Some(region)) = (*content, region) {
@@ -259,12 +258,12 @@ const ODD: OtaState = OtaState(0x5A);
 /// Any wrong CRC.
 const WRONG_CRC: u32 = 0;
 
-fn canonical(entries: [SelectEntry; 2], slot_count: u32, reduce: bool) -> [SelectEntry; 2] {
+fn canonical(entries: [SelectEntry; 2], modulus: u32, reduce: bool) -> [SelectEntry; 2] {
     let counted = |entry: &&SelectEntry| {
         entry.crc_ok() && entry.seq != 0 && entry.seq != SelectEntry::SEQ_BLANK
     };
     let least = entries.iter().filter(counted).map(|entry| entry.seq).min().unwrap_or(1);
-    let surplus = (least - 1) / slot_count * slot_count;
+    let surplus = (least - 1) / modulus * modulus;
     entries.map(|entry| {
         if !reduce {
             let shift = if counted(&&entry) { surplus } else { 0 };

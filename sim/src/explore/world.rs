@@ -41,6 +41,8 @@ pub struct World<'a> {
     /// The flash part.
     pub part: Part,
     table: BootTable,
+    /// What sequence numbers are alike modulo.
+    pub(super) seq_modulus: u32,
     offers: Vec<FirmwareId>,
     verdicts: Verdicts,
     pub(super) reductions: Reductions,
@@ -68,6 +70,16 @@ pub enum WorldError {
         layout: String,
         /// Bytes in the smallest slot.
         available: u32,
+    },
+    /// The update code would not start on it.
+    #[error("{subject} refuses the partition table of {layout}: {reason}")]
+    Refused {
+        /// The update code.
+        subject: &'static str,
+        /// The layout.
+        layout: String,
+        /// Why.
+        reason: String,
     },
     /// There must be another image to update to, from each.
     #[error("the images must differ: two, and with a factory partition two besides the one in it")]
@@ -135,6 +147,16 @@ fn offers(firmware: &[Firmware], has_factory: bool) -> Vec<FirmwareId> {
     ids.filter(|&id| last(id)).map(|id| id as FirmwareId).collect()
 }
 
+/// The least common multiple of two counts, without those that are 0.
+fn common_multiple(one: u32, other: u32) -> u32 {
+    let [one, other] = [one, other].map(|count| count.max(1));
+    let (mut divisor, mut rest) = (one, other);
+    while rest != 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    one / divisor * other
+}
+
 impl CallRun {
     /// The invariants that the call broke, whatever is expected. `recorded` are the operations of the
     /// application in this power cycle.
@@ -190,6 +212,10 @@ impl<'a> World<'a> {
         subject: &'a dyn Subject,
         part: Part,
     ) -> Result<Self, WorldError> {
+        if let Some(reason) = subject.refusal(layout) {
+            let (subject, layout) = (subject.name(), layout.name().into());
+            return Err(WorldError::Refused { subject, layout, reason });
+        }
         let apps = layout.apps();
         let offers = offers(firmware, apps.factory().is_some());
         if offers.len() < 2 {
@@ -204,7 +230,7 @@ impl<'a> World<'a> {
         if firmware.len() > Candidates::MAX {
             return Err(WorldError::TooManyImages(firmware.len()));
         }
-        let partitions = apps.slots().iter().copied().chain(apps.factory());
+        let partitions = apps.slots().chain(apps.factory());
         let available = partitions.map(|region| region.size).min().unwrap_or(0);
         if let Some(image) = firmware.iter().find(|image| image.info.len > available) {
             return Err(WorldError::TooLarge {
@@ -221,6 +247,7 @@ impl<'a> World<'a> {
         let table = BootTable::load(&mut chip, TABLE_OFFSET, chip_size, bootloader.generation)
             .map_err(|error| WorldError::Table(error.to_string()))?;
         let sectors = offers.iter().map(|&id| sectors_of(&firmware[usize::from(id)])).collect();
+        let seq_modulus = common_multiple(table.app_count(), apps.unbroken_count().into());
         let verdicts = Verdicts::new(Requirements { strict: false, ..requirements });
         Ok(Self {
             layout,
@@ -230,6 +257,7 @@ impl<'a> World<'a> {
             subject,
             part,
             table,
+            seq_modulus,
             offers,
             verdicts,
             reductions: Reductions::ALL,
@@ -275,7 +303,7 @@ impl<'a> World<'a> {
     /// The application partitions in the order of [`Contents`].
     pub(crate) fn partitions(&self) -> impl Iterator<Item = Option<Region>> + '_ {
         let apps = self.layout.apps();
-        std::iter::once(apps.factory()).chain(apps.slots().iter().copied().map(Some))
+        std::iter::once(apps.factory()).chain(apps.numbered_slots())
     }
 
     /// Whether an application there can be offered updates. One in the only slot cannot replace itself: where

@@ -143,7 +143,7 @@ impl Site {
         let apps = world.layout.apps();
         let inside =
             |region: &Region| (region.offset..region.offset + region.size).contains(&offset);
-        if let Some(slot) = apps.slots().iter().copied().chain(apps.factory()).find(inside) {
+        if let Some(slot) = apps.slots().chain(apps.factory()).find(inside) {
             return Self::Slot(slot);
         }
         let sector = offset.checked_sub(apps.otadata().offset).map(|at| at as usize / SECTOR_SIZE);

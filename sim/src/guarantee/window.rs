@@ -78,7 +78,7 @@ impl Window {
     /// vulnerable is known from smaller images: `exposed`.
     pub(super) fn of(setup: &Setup, exposed: &Exposed) -> Result<Self, ReplayError> {
         let apps = setup.layout.apps();
-        let sizes = apps.slots().iter().copied().chain(apps.factory()).map(|region| region.size);
+        let sizes = apps.slots().chain(apps.factory()).map(|region| region.size);
         let image_bytes = sizes.min().unwrap_or(IMAGE_BYTES).min(IMAGE_BYTES);
         let requirements = Requirements::for_chip(setup.chip);
         let image = |seed| {

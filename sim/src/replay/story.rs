@@ -10,7 +10,7 @@ use crate::flash::fault::{Scope, Tear};
 use crate::flash::{Memory, Operation, OperationKind, Recorded};
 use crate::setup::{Rollback, Setup};
 use ota_core::otadata::{self, ENTRY_SIZE, SelectEntry};
-use ota_core::partition::{App, Region, Slot};
+use ota_core::partition::{App, Region};
 use std::fmt::{self, Display, Write};
 
 /// A replay and what happened when it ran; [`Display`] tells the story.
@@ -146,11 +146,7 @@ impl Story<'_> {
                 (operation.offset - otadata.offset) / otadata::SECTOR_SIZE,
             ));
         }
-        if apps.factory().is_some_and(inside) {
-            return Some(Place::App(App::Factory));
-        }
-        let slot = apps.slots().iter().position(|&region| inside(region))?;
-        Slot::new(slot as u8).map(|slot| Place::App(App::Ota(slot)))
+        apps.app_at(operation.offset).map(Place::App)
     }
 
     /// Both select entries, where they changed.

@@ -5,6 +5,7 @@ mod client;
 use self::client::{Client, Console, Request};
 use super::{Failure, Observer, OtaCore, Subject};
 use crate::flash::{Chip, Digest, FlashError};
+use crate::layout::Layout;
 use ::ota_core::image::ChipId;
 use ::ota_core::{Config, Error, Ota};
 use update_agent::{Agent, Board, FirmwareInfo, ResetReason, Trace};
@@ -79,7 +80,8 @@ fn talk(
         min_secure_version: *device.secure_version,
     };
     let chip = device.requirements.chip;
-    let ota = Ota::new(device.chip, *device.layout.apps(), device.running, config);
+    let apps = *device.layout.validated().map_err(|error| error.to_string())?;
+    let ota = Ota::new(device.chip, apps, device.running, config);
     let host = Host { ota: ota.map_err(failure)?, output: Vec::new(), trace: Trace::new() };
     let agent = Agent::<PACKET>::new(info(chip));
     requests(&mut Client::new(&mut Device { agent, host, observer: device.observer }))
@@ -109,6 +111,10 @@ impl Console for Device<'_> {
 impl Subject for UpdateAgent {
     fn name(&self) -> &'static str {
         "update-agent"
+    }
+
+    fn refusal(&self, layout: &Layout) -> Option<Failure> {
+        OtaCore::default().refusal(layout)
     }
 
     fn resumes(&self) -> bool {

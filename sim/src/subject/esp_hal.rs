@@ -11,6 +11,7 @@ mod ota;
 
 use self::ota::OtaData;
 use super::{Device, Failure, Subject};
+use crate::layout::Apps;
 use ::ota_core::otadata::{SECTOR_SIZE, State};
 use ::ota_core::partition::{App, Slot};
 
@@ -67,7 +68,7 @@ impl Subject for EspHal {
         let mut otadata = OtaData::new(device.chip, layout)?;
         let slot = match self {
             Self::Example | Self::WithoutReset => otadata.next_partition(device.running)?,
-            Self::LastSlot => last_slot(layout.apps().slot_count(), device.running),
+            Self::LastSlot => last_slot(layout.apps(), device.running)?,
         };
         let region = layout.apps().slot(slot).ok_or("Invalid: there is no such partition")?;
         for (offset, chunk) in
@@ -85,13 +86,11 @@ impl Subject for EspHal {
 }
 
 /// The last slot, or the one before if that runs.
-fn last_slot(count: u8, running: App) -> Slot {
-    let last = count.saturating_sub(1);
-    let index = match running {
-        App::Ota(slot) if slot.index() == last => last.saturating_sub(1),
-        _ => last,
-    };
-    Slot::new(index).expect("a layout has at most 16 slots")
+fn last_slot(apps: &Apps, running: App) -> Result<Slot, Failure> {
+    let slots = (0..Slot::MAX as u8).rev().filter_map(Slot::new);
+    let mut slots = slots.filter(|&slot| apps.slot(slot).is_some());
+    let last = slots.next().ok_or("Invalid: there is no slot")?;
+    Ok(if running == App::Ota(last) { slots.next().unwrap_or(last) } else { last })
 }
 
 #[cfg(test)]

@@ -3,20 +3,22 @@
 //! A model of *what happens on flash*: the same checks, the same flash operations and the same order
 //! as the releases, neither safer nor more fragile. [`ota_ops`] follows `esp_ota_ops.c` function by
 //! function; this file is the application that calls it, written as ESP-IDF's examples are, and
-//! [`ruuvi`] one that is written otherwise.
+//! [`named_slots`] and [`ruuvi`] are ones that are written otherwise.
 //!
 //! Not modelled, since it touches neither otadata nor slots: messages, the list of open sessions,
 //! flash encryption, and updates of anything but an application.
 
+mod named_slots;
 mod ota_ops;
 mod ruuvi;
 
+pub use self::named_slots::NamedSlots;
 pub use self::ruuvi::Ruuvi;
 
 use self::ota_ops::{Session, SetBoot};
 use super::{Device, Failure, Subject};
 use ::ota_core::Extent;
-use ::ota_core::partition::App;
+use ::ota_core::partition::{App, Slot};
 
 /// Bytes that a download hands over at a time: the receive buffer of ESP-IDF's `native_ota_example`.
 const CHUNK: usize = 1024;
@@ -102,9 +104,19 @@ impl Subject for EspIdf {
         ota_ops::mark_app_invalid_rollback(&mut device)
     }
 
-    /// The flow of `native_ota_example`; `esp_https_ota` ends in the same calls.
-    fn update(&self, mut device: Device<'_>, image: &[u8]) -> Result<(), Failure> {
+    fn update(&self, device: Device<'_>, image: &[u8]) -> Result<(), Failure> {
         let slot = ota_ops::next_update_partition(&device)?;
+        self.update_slot(device, image, slot)
+    }
+
+    fn select_factory(&self, mut device: Device<'_>) -> Result<(), Failure> {
+        ota_ops::set_boot_factory(&mut device)
+    }
+}
+
+impl EspIdf {
+    /// The flow of `native_ota_example`; `esp_https_ota` ends in the same calls.
+    fn update_slot(&self, mut device: Device<'_>, image: &[u8], slot: Slot) -> Result<(), Failure> {
         let extent = self.extent.unwrap_or(Extent::Known(image.len() as u32));
         let revokes = self.release.revokes_inactive_entry();
         let mut session = Session::begin(&mut device, slot, extent, revokes)?;
@@ -113,10 +125,6 @@ impl Subject for EspIdf {
         }
         session.end(&mut device)?;
         ota_ops::set_boot_slot(&mut device, slot, self.release.set_boot())
-    }
-
-    fn select_factory(&self, mut device: Device<'_>) -> Result<(), Failure> {
-        ota_ops::set_boot_factory(&mut device)
     }
 }
 

@@ -7,7 +7,7 @@ mod ota_core;
 
 pub use self::agent::UpdateAgent;
 pub use self::esp_hal::EspHal;
-pub use self::esp_idf::{EspIdf, Release, Ruuvi};
+pub use self::esp_idf::{EspIdf, NamedSlots, Release, Ruuvi};
 pub use self::ota_core::OtaCore;
 
 use crate::bootloader::AntiRollback;
@@ -98,6 +98,12 @@ pub trait Subject: fmt::Debug + Sync {
     /// Whether it is here to be found wanting: update code of others, with weaknesses of its own.
     fn is_suspect(&self) -> bool {
         false
+    }
+
+    /// Why it would refuse to start on a device with this layout, if it would. Such a device is not explored:
+    /// it takes no update, and keeps what it runs.
+    fn refusal(&self, _: &Layout) -> Option<Failure> {
+        None
     }
 
     /// Whether an update goes on with what an interrupted one left in the slot. If so, it does that only

@@ -2,6 +2,7 @@
 
 use super::{Device, Failure, Subject};
 use crate::flash::{Chip, FlashError};
+use crate::layout::Layout;
 use ::ota_core::partition::App;
 use ::ota_core::{Config, Error, Extent, Ota};
 
@@ -22,13 +23,14 @@ impl Default for OtaCore {
     }
 }
 
-fn open(device: Device<'_>) -> Result<Ota<&mut Chip>, Error<FlashError>> {
+fn open(device: Device<'_>) -> Result<Ota<&mut Chip>, Failure> {
+    let apps = *device.layout.validated().map_err(|error| error.to_string())?;
     let config = Config {
         requirements: *device.requirements,
         rollback: device.rollback,
         min_secure_version: *device.secure_version,
     };
-    Ota::new(device.chip, *device.layout.apps(), device.running, config)
+    Ota::new(device.chip, apps, device.running, config).map_err(failure)
 }
 
 fn failure(error: Error<FlashError>) -> Failure {
@@ -43,21 +45,25 @@ impl Subject for OtaCore {
         }
     }
 
+    fn refusal(&self, layout: &Layout) -> Option<Failure> {
+        layout.validated().err().map(|error| error.to_string())
+    }
+
     fn startup(&self, device: Device<'_>) -> Result<(), Failure> {
-        open(device).and_then(|mut ota| ota.recover()).map(drop).map_err(failure)
+        open(device)?.recover().map(drop).map_err(failure)
     }
 
     fn confirm(&self, device: Device<'_>) -> Result<(), Failure> {
-        open(device).and_then(|mut ota| ota.confirm()).map(drop).map_err(failure)
+        open(device)?.confirm().map(drop).map_err(failure)
     }
 
     fn reject(&self, device: Device<'_>) -> Result<(), Failure> {
-        open(device).and_then(|mut ota| ota.reject()).map(drop).map_err(failure)
+        open(device)?.reject().map(drop).map_err(failure)
     }
 
     fn update(&self, device: Device<'_>, image: &[u8]) -> Result<(), Failure> {
-        let update = || {
-            let mut ota = open(device)?;
+        let mut ota = open(device)?;
+        let mut update = || {
             let slot = ota.next_update_slot().ok_or(Error::RunningSlot)?;
             let extent = self.extent.unwrap_or(Extent::Known(image.len() as u32));
             let mut session = ota.begin(slot, extent)?;
@@ -70,7 +76,8 @@ impl Subject for OtaCore {
     }
 
     fn select_factory(&self, device: Device<'_>) -> Result<(), Failure> {
-        let select = || open(device)?.verify(App::Factory)?.select();
+        let mut ota = open(device)?;
+        let mut select = || ota.verify(App::Factory)?.select();
         select().map_err(failure)
     }
 }

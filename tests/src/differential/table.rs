@@ -116,7 +116,7 @@ fn stock(dice: &mut Dice) -> Table {
     let app = |subtype, region| Entry { ty: Type::APP, subtype, region };
     entries.extend(apps.factory().map(|region| app(Subtype::APP_FACTORY, region)));
     let slots = (Subtype::APP_OTA_0.0..).zip(apps.slots());
-    entries.extend(slots.map(|(subtype, &region)| app(Subtype(subtype), region)));
+    entries.extend(slots.map(|(subtype, region)| app(Subtype(subtype), region)));
     Table { class: "stock", bytes: layout.table().to_vec(), entries, spi_size: 2 }
 }
 

@@ -43,7 +43,7 @@ impl Device {
     /// When the board can't be made.
     pub fn new(layout: &Layout, application: &[u8]) -> Result<Self, Failure> {
         let bootloader = stock_bootloader().map_err(|error| error.to_string())?;
-        let first = layout.apps().factory().or(layout.apps().slots().first().copied());
+        let first = layout.apps().factory().or(layout.apps().slots().next());
         let first = first.ok_or("a layout without applications")?;
         let parts = [
             (0, bootloader.as_slice()),

@@ -104,7 +104,7 @@ impl Device {
             rollback: self.rollback,
             min_secure_version: self.min_secure_version,
         };
-        Ota::new(&mut self.chip, *self.layout.apps(), running, config)
+        Ota::new(&mut self.chip, *self.layout.validated().unwrap(), running, config)
     }
 
     /// Restores power if it is off, and boots: what starts, and the first bytes of its contents.

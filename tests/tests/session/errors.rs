@@ -205,7 +205,7 @@ fn unsupported_flash() {
         rollback: true,
         min_secure_version: 0,
     };
-    let layout = *device.layout.apps();
+    let layout = *device.layout.validated().unwrap();
     let result = Ota::new(Encrypted(device.chip), layout, ota_app(0), config);
     check(result, Error::UnsupportedFlash, None);
 }

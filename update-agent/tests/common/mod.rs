@@ -118,7 +118,7 @@ pub fn new_chip(image: &[u8]) -> Chip {
     let part = Part::W25Q32JV;
     let mut memory = sim::flash::Memory::erased(part.capacity);
     memory.set(0x8000, layout.table());
-    memory.set(layout.apps().slots()[0].offset, image);
+    memory.set(layout.apps().slots().next().unwrap().offset, image);
     Chip::with_memory(part, memory)
 }
 
@@ -148,7 +148,7 @@ impl Device {
         let wires = Wires::default();
         let flash = Traced::new(chip, wires.clone(), trace);
         let config = Config { requirements, rollback: true, min_secure_version: 0 };
-        let mut ota = Ota::new(flash, *layout().apps(), running, config).unwrap();
+        let mut ota = Ota::new(flash, *layout().validated().unwrap(), running, config).unwrap();
         let recovered = ota.recover();
         if !ota.flash().inner_mut().is_powered() {
             return Err(Box::new(ota.release().release()));

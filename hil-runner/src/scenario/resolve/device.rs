@@ -90,6 +90,11 @@ impl Context<'_> {
             }
             None => read_table(&self.path(name), capacity).map_err(|error| error.what),
         };
+        // The firmware would refuse it too.
+        let layout = layout.and_then(|layout| match layout.validated() {
+            Ok(_) => Ok(layout),
+            Err(error) => Err(error.to_string()),
+        });
         let help =
             format!("the table lies at flash offset {TABLE_OFFSET:#x} of {capacity:#x} bytes");
         layout

@@ -10,6 +10,8 @@ use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 
 /// What the crate answers where a select entry is neither blank nor well-formed (`Error::Invalid`).
 const INVALID: &str = "Invalid";
+/// The slot's number is not below the number of slots (`Error::InvalidArgument`).
+const INVALID_ARGUMENT: &str = "InvalidArgument";
 /// No partition is selected (`Error::InvalidState`).
 const INVALID_STATE: &str = "InvalidState";
 /// otadata is not as the crate wants it (`Error::InvalidPartition`).
@@ -63,6 +65,10 @@ impl<'a> OtaData<'a> {
     /// the slot, which from factory is taken modulo the number of slots as well. The state word and the
     /// label of the entry that is written over stay.
     pub(super) fn set_current_app_partition(&mut self, slot: Slot) -> Result<(), Failure> {
+        // The crate counts slots as the bootloader does, whatever their numbers.
+        if slot.index() >= self.slots {
+            return Err(INVALID_ARGUMENT.into());
+        }
         let current = self.current_app_partition()??;
         if current == Some(slot.index()) {
             return Ok(());

@@ -77,7 +77,8 @@ fn an_update_writes_whole_sectors_and_its_entry_twice() {
     let (result, operations, entries) = bench.call(|device| EspHal::Example.update(device, &IMAGE));
     assert_eq!((result, entries.as_str()), (Ok(()), "[1/NEW | -]"));
     let apps = bench.layout.apps();
-    let (slot_0, otadata) = (apps.slots()[0].offset, apps.otadata().offset);
+    let slot_0 = apps.slots().next().expect("a slot").offset;
+    let otadata = apps.otadata().offset;
     assert_eq!(erases(&operations), [slot_0, slot_0 + SECTOR_SIZE, otadata, otadata]);
     // Each erase is followed by all pages of the sector.
     let pages = SECTOR_SIZE as usize / PAGE_SIZE;
@@ -103,7 +104,8 @@ fn from_factory_the_last_slot_gets_number_0() {
     bench.running = ota(1);
     let (result, operations, _) = bench.call(|device| EspHal::LastSlot.update(device, &IMAGE));
     assert_eq!(result, Err("panicked: attempt to subtract with overflow".into()));
-    assert!(erases(&operations).iter().all(|&at| at >= bench.layout.apps().slots()[0].offset));
+    let first = bench.layout.apps().slots().next().expect("a slot");
+    assert!(erases(&operations).iter().all(|&at| at >= first.offset));
 }
 
 #[test]

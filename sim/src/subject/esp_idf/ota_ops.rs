@@ -14,7 +14,7 @@ use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 
 // Names and values: `esp_err.h`, `esp_ota_ops.h`, `esp_flash_err.h`.
 pub(super) const FAIL: &str = "ESP_FAIL (-0x1)";
-const INVALID_ARG: &str = "ESP_ERR_INVALID_ARG (0x102)";
+pub(super) const INVALID_ARG: &str = "ESP_ERR_INVALID_ARG (0x102)";
 const INVALID_SIZE: &str = "ESP_ERR_INVALID_SIZE (0x104)";
 const NOT_FOUND: &str = "ESP_ERR_NOT_FOUND (0x105)";
 const OTA_PARTITION_CONFLICT: &str = "ESP_ERR_OTA_PARTITION_CONFLICT (0x1501)";
@@ -25,14 +25,14 @@ const OTA_ROLLBACK_INVALID_STATE: &str = "ESP_ERR_OTA_ROLLBACK_INVALID_STATE (0x
 const FLASH_OP_FAIL: &str = "ESP_ERR_FLASH_OP_FAIL (0x6001)";
 
 /// `esp_ota_get_next_update_partition(NULL)`: the slot after the running one, the lowest at the end
-/// and for factory and test. The only slot follows itself.
+/// and for factory and test. The only slot follows itself. It goes over gaps in the numbers of slots.
 pub(super) fn next_update_partition(device: &Device<'_>) -> Result<Slot, Failure> {
-    let next = match device.running {
-        App::Ota(slot) => (slot.index() + 1) % device.layout.apps().slot_count(),
-        App::Factory | App::Test => 0,
+    let running = match device.running {
+        App::Ota(slot) => Some(slot),
+        App::Factory | App::Test => None,
     };
     // Without a partition the application gets NULL, and begin refuses that.
-    Slot::new(next).ok_or_else(|| INVALID_ARG.into())
+    device.layout.apps().slot_after(running).ok_or_else(|| INVALID_ARG.into())
 }
 
 /// An open session (`ota_ops_entry_t`).
@@ -133,6 +133,10 @@ pub(super) fn set_boot_slot(
         return Err(OTA_SMALL_SEC_VER.into());
     }
     let entries = read_otadata(device)?;
+    let count = device.layout.apps().unbroken_count();
+    if slot.index() >= count {
+        return Err(INVALID_ARG.into());
+    }
     let kept = match which {
         SetBoot::NotOfRunning => entry_of_running(device, &entries),
         SetBoot::Inactive | SetBoot::InPlaceIfSelected => None,
@@ -144,10 +148,7 @@ pub(super) fn set_boot_slot(
         {
             (active, entries[active].seq)
         }
-        Some(kept) => {
-            let count = device.layout.apps().slot_count();
-            (1 - kept, next_seq(entries[kept].seq, slot, count)?)
-        }
+        Some(kept) => (1 - kept, next_seq(entries[kept].seq, slot, count)?),
         None => (0, u32::from(slot.index()) + 1),
     };
     let state = if device.rollback { State::NEW } else { State::UNDEFINED };
@@ -255,15 +256,19 @@ fn entry_of_running(device: &Device<'_>, entries: &[SelectEntry; 2]) -> Option<u
     entries.iter().position(|entry| entry.crc_ok() && selected_slot(device, entry) == Some(running))
 }
 
-/// The active entry and its sector, as `esp_ota_current_ota_is_workable` finds them.
+/// The active entry and its sector, as `esp_ota_current_ota_is_workable` finds them: none where the
+/// application counts no slots.
 fn active_entry(device: &mut Device<'_>) -> Result<(usize, SelectEntry), Failure> {
     let entries = read_otadata(device)?;
-    let active = otadata::active(&entries).ok_or(FAIL)?;
+    let has_slots = device.layout.apps().unbroken_count() > 0;
+    let active = otadata::active(&entries).filter(|_| has_slots).ok_or(FAIL)?;
     Ok((active, entries[active]))
 }
 
+/// The slot that the application takes an entry for: it counts slots up to the first number that is missing
+/// (`esp_ota_get_app_partition_count`), the bootloader counts all of them.
 fn selected_slot(device: &Device<'_>, entry: &SelectEntry) -> Option<Slot> {
-    let index = entry.slot_index(device.layout.apps().slot_count().into())?;
+    let index = entry.slot_index(device.layout.apps().unbroken_count().into())?;
     Slot::new(u8::try_from(index).ok()?)
 }
 

@@ -65,7 +65,7 @@ impl Bench {
             .expect("a stock layout");
         let mut memory = Memory::erased(Part::W25Q32JV.capacity);
         let apps = layout.apps();
-        for region in apps.slots().iter().copied().chain(apps.factory()) {
+        for region in apps.slots().chain(apps.factory()) {
             memory.set(region.offset, &image(region.offset.into()));
         }
         for (sector, entry) in (0..).zip(entries) {

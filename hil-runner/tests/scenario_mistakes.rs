@@ -155,6 +155,7 @@ fn what_excludes_or_needs_something_else() {
             "E031",
         ),
         (with("\"2-slots\"", "\"tables/none.csv\""), "E013"),
+        (with("\"2-slots\"", "\"../sim/fixtures/gap_0_1_3.csv\""), "E013"),
         (with("chip =", "flash = \"1 MB\"\nchip ="), "E013"),
         (with("chip =", "bootloader = \"none.bin\"\nchip ="), "E010"),
         (

@@ -1,5 +1,4 @@
-//! Layouts at the edges of what a partition table can say: what the explorer finds on them, and what it
-//! does not take.
+//! Layouts at the edges of what a partition table can say: what the explorer finds on them.
 
 use ota_core::Extent;
 use ota_core::image::{ChipId, Requirements};
@@ -73,20 +72,5 @@ fn known_weaknesses_show_on_each() {
         let report = run(&layout, false, &ESP_IDF, false);
         let hazards: BTreeSet<_> = findings(&report).iter().filter_map(|it| it.hazard).collect();
         assert!(hazards.contains(&Hazard::H1), "{}: {hazards:?}", layout.name());
-    }
-}
-
-/// The bootloader counts the slots of such a table, ESP-IDF's application those before the gap: they would
-/// make different slots of one select entry.
-#[test]
-fn a_gap_in_the_numbering_of_slots_is_refused() {
-    for (slots, missing, highest) in [(&[0, 2][..], 1, 2), (&[1], 0, 1), (&[0, 1, 15], 2, 15)] {
-        let mut csv = String::from("otadata, data, ota, 0x9000, 0x2000\n");
-        for (index, slot) in slots.iter().enumerate() {
-            csv += &format!("ota_{slot}, app, ota_{slot}, {}, 64K\n", (index + 1) * 0x1_0000);
-        }
-        let error = Layout::from_csv("gap", &csv, 0x20_0000).unwrap_err().to_string();
-        let expected = format!("no ota_{missing}, but ota_{highest}: slots must be numbered");
-        assert!(error.starts_with(&expected), "{error}");
     }
 }

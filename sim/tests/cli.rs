@@ -79,6 +79,34 @@ fn an_exploration_of_own_images_can_be_replayed_elsewhere() {
     assert!(error.contains("app-3.0.0.bin: the file has changed"), "{error}");
 }
 
+#[test]
+fn a_table_with_a_gap_is_explored_with_code_that_takes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(fixture("gap_0_1_3.csv"), directory.path().join("gap.csv")).unwrap();
+    let table = ["--partitions", "gap.csv", "--flash-part", "W25Q16JV", "--rollback", "off"];
+    let run = |arguments: &[&str]| {
+        let output = sim(directory.path(), &[arguments, &table].concat());
+        let error = String::from_utf8(output.stderr.clone()).unwrap();
+        (output.status.code(), stdout(&output), error)
+    };
+    let why = "refuses the partition table of gap: no ota_2, but ota_3: slots must be numbered without gaps from ota_0";
+    let (status, text, _) = run(&["--random", "0"]);
+    assert_eq!(status, Some(0), "{text}");
+    for subject in ["ota-core", "ota-core-bulk", "update-agent"] {
+        assert!(text.contains(&format!("NOT EXPLORED: {subject} {why}\n")), "{text}");
+    }
+    assert!(text.contains("esp-idf-v5.5: H13, 0 cuts, not updatable"), "{text}");
+    let replay = ["replay", "target/counterexamples/esp-idf-v5.5-H13.json"];
+    let replayed = stdout(&sim(directory.path(), &replay));
+    assert!(replayed.contains("update fails: ESP_ERR_INVALID_ARG"), "{replayed}");
+
+    let (status, text, error) = run(&["--subject", "ota-core"]);
+    assert_eq!((status, text.as_str()), (Some(2), ""));
+    assert_eq!(error, format!("error: ota-core {why}\n"));
+    let (status, _, error) = run(&["prove"]);
+    assert_eq!((status, error), (Some(2), format!("error: ota-core {why}\n")));
+}
+
 fn image_changes(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     bytes[100] ^= 1;

@@ -12,7 +12,7 @@ use sim::firmware::Firmware;
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::layout::Layout;
-use sim::subject::{EspIdf, OtaCore, Release, Subject};
+use sim::subject::{EspIdf, NamedSlots, OtaCore, Release, Subject};
 use sim::synthetic::{ImageBuilder, MIN_SIZE};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -109,6 +109,31 @@ fn plain_execution_finds_the_same() {
         }
     }
     assert!(compared > 10, "only {compared} verdicts to compare");
+}
+
+/// Bootloader and application count the slots differently.
+#[test]
+fn plain_execution_finds_the_same_on_slots_with_a_gap() {
+    let layout = "otadata,data,ota,0xd000,0x2000\nota_0,app,ota_0,0x10000,64K\n\
+        ota_1,app,ota_1,0x20000,64K\nota_3,app,ota_3,0x30000,64K\n";
+    for (rollback, subject) in
+        [(false, &NamedSlots as &dyn Subject), (true, &NamedSlots), (true, &ESP_IDF)]
+    {
+        with_world(layout, rollback, subject, |world| {
+            let (cycles, cuts) = (5, 1);
+            let plain = plain_nested(world, &limits(few(), Check::Remembered), cycles, 2, cuts);
+            let reduced = reduced(world, &up_to(cuts, few()));
+            let all = verdicts(reduced.counterexamples.iter().map(|it| it.finding));
+            let short = reduced.counterexamples.iter();
+            let short = short.filter(|it| it.cycles.len() <= cycles as usize);
+            let short = verdicts(short.map(|it| it.finding));
+            let plain = verdicts(plain.findings);
+            let what = format!("{rollback} {}", subject.name());
+            assert!(plain.is_subset(&all), "{what}: {plain:?} but reduced {all:?}");
+            assert!(short.is_subset(&plain), "{what}: {short:?} but plain {plain:?}");
+            assert!(plain.len() > 1, "{what}: only {plain:?}");
+        });
+    }
 }
 
 #[test]

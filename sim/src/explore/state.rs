@@ -286,3 +286,6 @@ fn canonical(entries: [SelectEntry; 2], modulus: u32, reduce: bool) -> [SelectEn
         SelectEntry { seq, crc: WRONG_CRC, ..blank }
     })
 }
+
+#[cfg(test)]
+mod tests;

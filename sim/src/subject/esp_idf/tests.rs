@@ -375,6 +375,47 @@ fn updates_go_round_the_slots() {
     }
 }
 
+/// The next slot may be one that the application does not count, and then cannot be selected.
+#[test]
+fn slots_count_up_to_the_first_gap() {
+    let layouts = Layout::gaps();
+    let bench = |layout: usize, running, entries: [SelectEntry; 2]| {
+        let layout = layouts[layout].clone();
+        let mut bench = Bench::two_slots(running, [BLANK, BLANK]);
+        let mut memory = Memory::erased(Part::W25Q32JV.capacity);
+        for (sector, entry) in (0..).zip(entries) {
+            memory.set(layout.apps().otadata().offset + sector * SECTOR_SIZE, &entry.emit());
+        }
+        bench.chip = Chip::with_memory(Part::W25Q32JV, memory).with_driver(Driver::ESP_IDF_APP);
+        Bench { layout, ..bench }
+    };
+    for (layout, running, next) in
+        [(0, App::Factory, 0), (0, ota(0), 2), (0, ota(2), 0), (1, ota(1), 3), (2, ota(2), 1)]
+    {
+        let mut bench = bench(layout, running, [BLANK, BLANK]);
+        let (next_slot, _) = bench.call(|device| ota_ops::next_update_partition(&device));
+        assert_eq!(next_slot, Ok(slot(next)), "{running}");
+    }
+
+    let mut with_gap = bench(0, ota(0), [entry(1, State::VALID), BLANK]);
+    let (result, operations) = with_gap.update();
+    assert_eq!(result.unwrap_err(), "ESP_ERR_INVALID_ARG (0x102)");
+    let slots = with_gap.layout.apps().slot(slot(2)).expect("ota_2");
+    assert!(!operations.is_empty());
+    assert!(operations.iter().all(|it| it.offset >= slots.offset), "otadata stays as it is");
+
+    // 3 is ota_0 among the two slots that it counts.
+    let entries = [entry(3, State::PENDING_VERIFY), BLANK];
+    let mut with_gap = bench(1, ota(0), entries);
+    let (state, _) = with_gap.call(|mut device| ota_ops::running_state(&mut device));
+    assert_eq!(state, Some(State::PENDING_VERIFY));
+
+    // It counts none, and so has no entry either.
+    let mut without = bench(2, ota(1), [entry(2, State::PENDING_VERIFY), BLANK]);
+    let (result, operations) = without.call(|device| EspIdf::default().confirm(device));
+    assert_eq!((result.unwrap_err().as_str(), operations), ("ESP_FAIL (-0x1)", vec![]));
+}
+
 #[test]
 fn confirmation_rewrites_the_active_entry_in_place() {
     let label = [0x5A; 20];

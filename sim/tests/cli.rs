@@ -107,6 +107,14 @@ fn a_table_with_a_gap_is_explored_with_code_that_takes_it() {
     assert_eq!((status, error), (Some(2), format!("error: ota-core {why}\n")));
 }
 
+/// Each class of each profile has a source, and each part a profile.
+#[test]
+fn parts_are_listed_with_what_is_known_of_them() {
+    let output = sim(Path::new("."), &["parts"]);
+    insta::assert_snapshot!("parts", stdout(&output));
+    assert_eq!(output.status.code(), Some(0));
+}
+
 fn image_changes(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     bytes[100] ^= 1;

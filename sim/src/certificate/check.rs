@@ -8,7 +8,7 @@ use crate::explore::{
     content_of,
 };
 use crate::firmware::FirmwareId;
-use crate::flash::fault::FaultProfile;
+use crate::flash::fault::{ChipProfile, FaultProfile};
 use crate::flash::{SECTOR_SIZE, Sector};
 use crate::subject::Call;
 use ota_core::partition::App;
@@ -88,6 +88,11 @@ pub fn check(certificate: &Certificate, world: &World<'_>) -> Result<Checked, Re
         checked: Checked::default(),
     };
     same("digest", &header.digest, &digest(lines))?;
+    same(
+        "chip profile",
+        &named(header.chip_profile.as_deref()),
+        &named(chip_profile(&checker.profile)),
+    )?;
     same("bootloader", &header.bootloader, &world.bootloader.generation.to_string())?;
     checker.list()?;
     let initial = Situation { state: world.initial(), running: None };
@@ -110,6 +115,15 @@ pub fn check(certificate: &Certificate, world: &World<'_>) -> Result<Checked, Re
     let exceptions = |set: &BTreeSet<Exception>| format!("{set:?}");
     same("exceptions", &exceptions(&header.exceptions), &exceptions(&checker.broken))?;
     Ok(checker.checked)
+}
+
+/// The name of the chip profile that has these faults.
+fn chip_profile(faults: &FaultProfile) -> Option<&'static str> {
+    ChipProfile::of(faults).map(|profile| profile.name)
+}
+
+fn named(profile: Option<&str>) -> &str {
+    profile.unwrap_or("without a name")
 }
 
 fn same<T: Display + PartialEq>(

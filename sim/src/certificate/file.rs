@@ -4,7 +4,7 @@ use super::line::{Held, Leftover, Line, Listed};
 use crate::explore::{
     Invariant, Limits, Met, Progress, Report, Usage, World, WorldError, Writer, close,
 };
-use crate::flash::fault::FaultClass;
+use crate::flash::fault::{ChipProfile, FaultClass};
 use crate::flash::{Digest, SECTOR_SIZE, Sector};
 use crate::input::{self, InputError};
 use crate::replay::{DeviceSource, FirmwareSource, ReplayError};
@@ -24,7 +24,7 @@ const MAX_FILE: u64 = 0x4000_0000;
 
 /// What a certificate takes for granted, for the reader.
 const ASSUMPTIONS: [&str; 6] = [
-    "a power cut leaves one of the contents that the fault classes name; what they are and where they are known from stands in docs/hazards.md",
+    "a power cut leaves one of the contents that the fault classes name; `sim parts` lists who says so of which",
     "an interrupted operation does not forge a matching pair of sequence number and CRC out of two that do not belong together",
     "an image that ends with a SHA-256 and differs from all that were offered does not verify",
     "of the contents of a slot that holds no image, only the update of that slot reads more than that it does not verify",
@@ -60,6 +60,9 @@ pub struct Header {
     pub bootloader: String,
     /// What applications do.
     pub usage: Usage,
+    /// Name of the [`ChipProfile`] that has these faults, if one has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chip_profile: Option<String>,
     /// The faults of a power cut.
     pub faults: Vec<FaultClass>,
     /// Seed of the torn contents that are not enumerated.
@@ -143,6 +146,7 @@ pub fn prove(
         device: DeviceSource::of(setup, firmware),
         bootloader: world.bootloader.generation.to_string(),
         usage: limits.usage,
+        chip_profile: ChipProfile::of(&limits.profile).map(|profile| profile.name.into()),
         faults: limits.profile.classes().collect(),
         seed: limits.profile.seed,
         bootloader_cuts: limits.cut_bootloader,

@@ -135,9 +135,23 @@ fn a_file_that_was_changed_is_refused() {
     let mut changed = certificate.clone();
     changed.lines.swap(0, 1);
     assert!(matches!(check(&changed, &world), Err(Refused::Header { field: "digest", .. })));
-    let mut changed = certificate;
+    let mut changed = certificate.clone();
     changed.header.scenarios += 1;
     assert!(matches!(check(&changed, &world), Err(Refused::Header { field: "scenarios", .. })));
+    // A name that goes with other faults, and other faults under that name.
+    let mut changed = certificate.clone();
+    assert_eq!(changed.header.chip_profile.as_deref(), Some("nor"));
+    for name in [None, Some("nor-disturb"), Some("none that there is")] {
+        changed.header.chip_profile = name.map(String::from);
+        let refused = check(&changed, &world).unwrap_err();
+        assert!(matches!(refused, Refused::Header { field: "chip profile", .. }), "{refused}");
+    }
+    changed.header.chip_profile = Some("nor-disturb".into());
+    changed.header.faults = FaultProfile::enumerable(1).classes().collect();
+    assert!(matches!(
+        check(&changed, &world),
+        Err(Refused::NotClosed { .. } | Refused::Broken { .. })
+    ));
     std::fs::write(&path, "{\"certificate\": 1}\n").unwrap();
     let error = Certificate::read(&path).unwrap_err().to_string();
     assert!(error.contains("line 1") && error.contains("sim prove"), "{error}");

@@ -8,7 +8,7 @@ use ota_core::Generation;
 use sim::bootloader::Bootloader;
 use sim::explore::{Limits, Reductions, Usage};
 use sim::flash::Part;
-use sim::flash::fault::{FaultClass, FaultProfile};
+use sim::flash::fault::{ChipProfile, FaultClass, FaultProfile};
 use sim::layout::Layout;
 use sim::setup::{Rollback, subjects};
 use sim::subject::Subject;
@@ -23,6 +23,7 @@ Examples:
   sim --subject esp-idf-v5.5              only the update code of ESP-IDF
   sim --bootloader v3.3 --layout 2-slots  under the bootloader of another release
   sim --faults F0,F1                      cuts between operations, and programs cut short
+  sim --profile nor-disturb               damage beside what was being written; `sim parts` lists the profiles
   sim --image app.bin --update app2.bin --partitions partitions.csv
                                           your own images and partition table
   sim replay target/counterexamples/esp-idf-v5.5-H1.json
@@ -84,6 +85,8 @@ pub(super) enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Lists the flash parts and chip profiles: what a power cut may leave, and who says so.
+    Parts,
     /// Joins what `sim prove --partition` has written in several places.
     ///
     /// Exit status: 0 all is proven, 1 something is missing or unsafe, 2 bad input.
@@ -135,10 +138,14 @@ pub(super) struct Device {
 /// How to explore it.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Cuts {
-    /// Faults of a power cut: F0 between operations, F1 programs cut short, F2 any bit of a program,
+    /// Chip profile: what a power cut may leave on the flash part; `sim parts` lists them [default: that of
+    /// the part]
+    #[arg(long, value_name = "NAME", value_parser = chip_profile, help_heading = "Power cuts")]
+    pub(super) profile: Option<&'static ChipProfile>,
+    /// Faults of a power cut instead: F0 between operations, F1 programs cut short, F2 any bit of a program,
     /// F3 erases, F6 other bytes of the sector as well
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = fault)]
-    #[arg(default_value = "F0,F1,F2,F3,F8,F9", help_heading = "Power cuts")]
+    #[arg(conflicts_with = "profile", help_heading = "Power cuts")]
     pub(super) faults: Vec<FaultClass>,
     /// Seed of the torn contents that are not enumerated
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Power cuts")]
@@ -244,14 +251,18 @@ impl RollbackArg {
 }
 
 impl Cuts {
-    pub(super) fn profile(&self) -> FaultProfile {
+    /// What a power cut may leave on `part`.
+    pub(super) fn faults_of(&self, part: &Part) -> FaultProfile {
+        if self.faults.is_empty() {
+            return self.profile.unwrap_or(part.profile).faults(self.seed);
+        }
         let none = FaultProfile::none(self.seed);
         self.faults.iter().copied().fold(none, FaultProfile::with)
     }
 
-    pub(super) fn limits(&self, usage: Usage) -> Limits {
+    pub(super) fn limits(&self, part: &Part, usage: Usage) -> Limits {
         Limits {
-            profile: self.profile(),
+            profile: self.faults_of(part),
             cut_bootloader: !self.no_bootloader_cuts,
             usage,
             max_states: u64::MAX,
@@ -294,6 +305,11 @@ pub(super) fn part(name: &str) -> Result<Part, String> {
     found.ok_or_else(|| expected(Part::ALL.iter().map(|part| part.name)))
 }
 
+fn chip_profile(name: &str) -> Result<&'static ChipProfile, String> {
+    let found = ChipProfile::by_name(name);
+    found.ok_or_else(|| expected(ChipProfile::ALL.iter().map(|profile| profile.name)))
+}
+
 /// The classes that the explorer enumerates; the others are too many and belong to random tests.
 fn fault(name: &str) -> Result<FaultClass, String> {
     let enumerable = FaultProfile::enumerable(0);
@@ -324,11 +340,20 @@ mod tests {
 
     #[test]
     fn collateral_damage_is_off_unless_asked_for() {
-        let cli = Cli::parse_from(["sim"]);
+        let faults = |arguments: &[&str]| {
+            let cli = Cli::try_parse_from([&["sim"], arguments].concat())?;
+            Ok::<_, clap::Error>(cli.explore.cuts.faults_of(&cli.explore.device.flash_part))
+        };
         let all = FaultProfile::enumerable(1);
-        assert_eq!(cli.explore.cuts.profile(), all.without(FaultClass::Collateral));
-        let cli = Cli::parse_from(["sim", "--faults", "F0,F6"]);
-        assert!(cli.explore.cuts.profile().has(FaultClass::Collateral));
-        assert!(Cli::try_parse_from(["sim", "--faults", "F4"]).is_err());
+        assert_eq!(faults(&[]).unwrap(), all.without(FaultClass::Collateral));
+        assert!(faults(&["--faults", "F0,F6"]).unwrap().has(FaultClass::Collateral));
+        assert_eq!(faults(&["--profile", "nor-disturb"]).unwrap(), all);
+        for wrong in [
+            &["--faults", "F4"][..],
+            &["--profile", "W25Q32JV"],
+            &["--profile", "nor", "--faults", "F0"],
+        ] {
+            assert!(faults(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use ota_core::Generation;
 use ota_core::image::ChipId;
 use sim::flash::Part;
-use sim::flash::fault::{FaultClass, FaultProfile};
+use sim::flash::fault::FaultProfile;
 use sim::guarantee::{self, Report, Row};
 use sim::layout::Layout;
 use sim::replay::{FirmwareSource, Replay, ReplayError};
@@ -72,7 +72,7 @@ fn without_anti_rollback() -> impl TypedValueParser<Value = RollbackArg> {
 /// Makes the tables and prints them.
 pub(super) fn run(args: &Guarantee) -> Result<u8, ReplayError> {
     let setups = setups(args);
-    let profile = FaultProfile::enumerable(SEED).without(FaultClass::Collateral);
+    let profile = args.flash_part.profile.faults(SEED);
     let guarantees = all(&setups, profile)?;
     let report = Report { profile, update_time: args.update_time, guarantees: &guarantees };
     print(&match (args.json, args.markdown) {

@@ -66,8 +66,8 @@ impl Matrix {
         }
         let all_layouts = args.partitions.is_none() && args.layout.is_empty();
         let usual = FaultProfile::enumerable(cuts.seed).without(FaultClass::Collateral);
-        let profile = cuts.profile();
-        let all_faults = usual.classes().all(|class| profile.has(class));
+        let faults = cuts.faults_of(&args.flash_part);
+        let all_faults = usual.classes().all(|class| faults.has(class));
         let stock = all_layouts
             && all_faults
             && args.image.is_none()

@@ -7,6 +7,7 @@ mod guarantee;
 mod known;
 mod matrix;
 mod output;
+mod parts;
 mod prove;
 mod random;
 mod run;
@@ -18,9 +19,12 @@ use matrix::Matrix;
 use output::Results;
 use run::Runner;
 use sim::explore::{Limits, Report};
+use sim::flash::Part;
+use sim::flash::fault::FaultProfile;
 use sim::known::KnownReplay;
 use sim::random::rerun;
 use sim::replay::{Replay, ReplayError, Story};
+use sim::setup::Setup;
 use std::error::Error;
 use std::io::Write;
 use std::path::Path;
@@ -48,6 +52,10 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Prove(args)) => prove::run(args).map_err(Into::into),
         Some(Command::CheckCertificate { files }) => prove::check(files).map_err(Into::into),
         Some(Command::Merge { directories }) => prove::merge(directories).map_err(Into::into),
+        Some(Command::Parts) => {
+            print(&parts::list());
+            Ok(0)
+        }
         Some(Command::Known(arguments)) => known::run(arguments).map_err(Into::into),
         None => explore(&cli.explore).map_err(Into::into),
     };
@@ -68,16 +76,16 @@ fn print(text: &str) {
 fn explore(args: &Explore) -> Result<u8, ReplayError> {
     let matrix = Matrix::new(&args.device, &args.cuts)?;
     let interrupted = interruption();
-    let limits = Limits {
+    let limits = |part: &Part| Limits {
         max_states: args.max_states,
         remember: !args.without.contains(&Reduction::Runs),
-        ..args.cuts.limits(args.usage.into())
+        ..args.cuts.limits(part, args.usage.into())
     };
     let runner = Runner { jobs: args.cuts.threads(), quiet: args.json, interrupted: &interrupted };
     let reports = runner.run(&matrix.setups, |setup, watch| {
         Ok::<_, ReplayError>(sim::explore::explore(
             &setup.world()?.with_reductions(args.reductions()),
-            &limits,
+            &limits(&setup.part),
             watch,
         ))
     })?;
@@ -88,7 +96,7 @@ fn explore(args: &Explore) -> Result<u8, ReplayError> {
     surprises.extend(failures);
     let results = Results {
         seed: args.cuts.seed,
-        faults: args.cuts.profile().classes().map(|class| class.to_string()).collect(),
+        faults: faults(args, &matrix.setups),
         setups: &matrix.setups,
         reports: &reports,
         findings: &findings,
@@ -102,6 +110,17 @@ fn explore(args: &Explore) -> Result<u8, ReplayError> {
         (false, false) => UNEXPECTED,
         (false, true) => 0,
     })
+}
+
+/// The faults of the parts that were explored, each choice once.
+fn faults(args: &Explore, setups: &[Setup]) -> Vec<FaultProfile> {
+    let mut all = Vec::new();
+    for faults in setups.iter().map(|setup| args.cuts.faults_of(&setup.part)) {
+        if !all.contains(&faults) {
+            all.push(faults);
+        }
+    }
+    all
 }
 
 /// Set when the user wants the program to end.

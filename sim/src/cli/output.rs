@@ -6,6 +6,7 @@ use super::random::Summary;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use sim::explore::{Report, Writer};
+use sim::flash::fault::{ChipProfile, FaultClass, FaultProfile};
 use sim::setup::{Rollback, Setup};
 use std::fmt::Write;
 
@@ -14,8 +15,8 @@ use std::fmt::Write;
 pub(super) struct Results<'a> {
     /// Seed of the torn contents.
     pub(super) seed: u64,
-    /// Names of the faults.
-    pub(super) faults: Vec<String>,
+    /// The faults, one choice of them for each chip profile.
+    pub(super) faults: Vec<FaultProfile>,
     /// What was explored.
     pub(super) setups: &'a [Setup],
     /// What came out; `None` for what was not begun.
@@ -66,7 +67,9 @@ impl Results<'_> {
         if !self.findings.is_empty() {
             text.push('\n');
         }
-        let _ = writeln!(text, "seed {}, faults {}", self.seed, self.faults.join(" "));
+        for faults in &self.faults {
+            let _ = writeln!(text, "seed {}, {faults}", self.seed);
+        }
         if self.reports.iter().flatten().any(|report| report.sampled_contents) {
             text.push_str("Torn contents of large otadata operations were sampled.\n");
         }
@@ -126,6 +129,12 @@ impl Results<'_> {
         table
     }
 
+    /// All classes of faults.
+    fn classes(&self) -> impl Iterator<Item = FaultClass> {
+        let any = |class: &FaultClass| self.faults.iter().any(|faults| faults.has(*class));
+        FaultClass::ALL.into_iter().filter(any)
+    }
+
     /// The results for machines.
     pub(super) fn json(&self) -> String {
         let runs = self.setups.iter().zip(self.reports).map(|(setup, report)| {
@@ -160,7 +169,8 @@ impl Results<'_> {
         });
         let document = Document {
             seed: self.seed,
-            faults: &self.faults,
+            faults: self.classes().map(|class| class.to_string()).collect(),
+            chip_profiles: self.faults.iter().flat_map(ChipProfile::of).map(|it| it.name).collect(),
             runs: runs.collect(),
             findings: findings.collect(),
             random: self.random,
@@ -175,7 +185,8 @@ impl Results<'_> {
 #[derive(Serialize)]
 struct Document<'a> {
     seed: u64,
-    faults: &'a [String],
+    faults: Vec<String>,
+    chip_profiles: Vec<&'static str>,
     runs: Vec<Run<'a>>,
     findings: Vec<Found<'a>>,
     random: Summary,

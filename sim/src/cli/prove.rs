@@ -104,7 +104,7 @@ pub(super) fn run(args: &Prove) -> Result<u8, CertificateError> {
     let runner = Runner { jobs: args.cuts.threads(), quiet: false, interrupted: &interrupted };
     let proven = runner.run(&setups, |setup, watch| {
         let path = file(directory, &name(setup));
-        let limits = args.cuts.limits(usage(setup));
+        let limits = args.cuts.limits(&setup.part, usage(setup));
         if let Some(header) = kept(&path, setup, &matrix.sources, &limits) {
             return Ok(Some((path, header)));
         }

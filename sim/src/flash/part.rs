@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::fault::ChipProfile;
 use super::{EraseSize, OperationKind, SECTOR_SIZE};
 
 const MIB: u32 = 1024 * 1024;
@@ -70,7 +71,16 @@ pub struct Part {
     pub timing: Timing,
     /// Program/erase cycles that the vendor promises for each sector.
     pub endurance: u32,
+    /// What an interrupted operation may leave.
+    pub profile: &'static ChipProfile,
+    /// What the vendor says about interrupted operations, and where.
+    pub profile_source: &'static str,
 }
+
+/// Of the whole family; other parts of it were not looked up one by one.
+const WINBOND: &str = "Winbond W25Q32BV datasheet, 7.2.27, and W25Q64FV, 7.2.43: data under way may be corrupted by power off in suspend and by a reset; not how";
+/// None that could be found.
+const UNSTATED: &str = "no statement of the vendor was found";
 
 const fn winbond_jv(name: &'static str, code: u8, mib: u32, chip: TypMax) -> Part {
     Part {
@@ -85,6 +95,8 @@ const fn winbond_jv(name: &'static str, code: u8, mib: u32, chip: TypMax) -> Par
             chip,
         },
         endurance: 100_000,
+        profile: &ChipProfile::NOR,
+        profile_source: WINBOND,
     }
 }
 
@@ -112,6 +124,8 @@ impl Part {
             chip: millis(15_000, 30_000),
         },
         endurance: 100_000,
+        profile: &ChipProfile::NOR,
+        profile_source: UNSTATED,
     };
     /// XMC (Wuhan Xinxin) XM25QH32C, 4 MiB. All times are unverified for this part: typical ones
     /// are the feature list of its sibling XM25QH128A (chip erase scaled by capacity), maxima are
@@ -128,6 +142,8 @@ impl Part {
             chip: millis(15_000, 60_000),
         },
         endurance: 100_000,
+        profile: &ChipProfile::NOR,
+        profile_source: UNSTATED,
     };
 
     /// Every named part.

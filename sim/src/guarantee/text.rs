@@ -94,8 +94,7 @@ impl Report<'_> {
     }
 
     fn faults(&self) -> String {
-        let faults: Vec<_> = self.profile.classes().map(|class| class.to_string()).collect();
-        format!("Seed {}, faults {}.\n", self.profile.seed, faults.join(" "))
+        format!("Seed {}, {}.\n", self.profile.seed, self.profile)
     }
 
     fn window_header(&self) -> Vec<String> {

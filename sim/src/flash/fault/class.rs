@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use super::ChipProfile;
 use serde::{Deserialize, Serialize};
 
 /// A class of faults. Each one is known from a vendor's or a researcher's statement.
@@ -147,6 +148,18 @@ impl FaultProfile {
     /// The selected classes, F0 first.
     pub fn classes(&self) -> impl Iterator<Item = FaultClass> + '_ {
         FaultClass::ALL.into_iter().filter(|&class| self.has(class))
+    }
+}
+
+/// The classes, and the [chip profile](ChipProfile) that has them: `faults F0 F1 F8 (chip profile emulation)`.
+impl fmt::Display for FaultProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("faults")?;
+        self.classes().try_for_each(|class| write!(f, " {class}"))?;
+        match ChipProfile::of(self) {
+            Some(profile) => write!(f, " (chip profile {})", profile.name),
+            None => Ok(()),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) fn list() -> String {
             let _ = writeln!(text, "    {class}  {source}");
         }
     }
-    text += "\nFlash parts. No vendor says what an interrupted operation leaves, so parts are not told apart\n\n";
+    text += "\nFlash parts. No vendor was found to say how an interrupted operation leaves data, so none is told apart\n\n";
     for Part { name, capacity, profile, profile_source, .. } in Part::ALL {
         let (mib, profile) = (capacity >> 20, profile.name);
         let _ = writeln!(text, "{name:<9} {mib:>2} MiB  {profile}  {profile_source}");

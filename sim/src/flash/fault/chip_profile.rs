@@ -13,10 +13,9 @@ pub struct TornClass {
 
 /// What a power cut may leave on a flash part, by name.
 ///
-/// No vendor of the [parts](crate::flash::Part) that ESP chips commonly boot from says what an interrupted
-/// operation leaves, beyond that data in the page, sector or block concerned may be corrupted. So parts are not
-/// told apart: each has the profile [`NOR`](Self::NOR), the most that any vendor allows within the unit of the
-/// operation.
+/// No vendor of the [parts](crate::flash::Part) was found to say what an interrupted operation leaves, beyond
+/// that data under way may be corrupted. So parts are not told apart: each has the profile [`NOR`](Self::NOR),
+/// the most that any vendor allows within the unit of the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChipProfile {
     /// Name in reports and certificates.

@@ -95,6 +95,19 @@ fn updates_are_lost_without_any_cut() {
     }
 }
 
+/// Where there is no fallback, the slot that is not there is the end of the device: without any cut.
+#[test]
+fn the_second_update_bricks_a_device_with_a_bootloader_of_v2_1() {
+    let mut setup = setup("gap-0-1-3", false, "esp-idf-v5.5-named-slots");
+    setup.generation = Generation::V2_1;
+    setup.layout = setup.layout.for_bootloader(setup.generation);
+    let report = explored(&setup, 0);
+    assert_eq!(
+        report.counterexamples.iter().map(told).collect::<Vec<_>>(),
+        ["bootable H13, 0 cuts"]
+    );
+}
+
 /// With a bootloader that keeps the image on trial, it is the old image that is on trial, and confirms.
 #[test]
 fn an_update_that_reports_success_boots_the_old_image_and_replays() {

@@ -6,6 +6,7 @@ use sim::explore::{Counterexample, Limits, Usage, What, Writer, explore};
 use sim::flash::Part;
 use sim::flash::fault::{FaultClass, FaultProfile};
 use sim::layout::Layout;
+use sim::replay::{FirmwareSource, Replay};
 use sim::setup::{FIXTURES, Fixture, Setup, subjects};
 use std::ops::ControlFlow;
 
@@ -58,10 +59,10 @@ fn told(example: &Counterexample) -> String {
     format!("{by}{}{hazard}, {} cuts{message}", finding.invariant, example.cuts())
 }
 
-fn check(case: &Case) {
+fn setup_of(case: &Case) -> Setup {
     let subject = subjects().into_iter().find(|it| it.name() == case.subject).unwrap();
     let layout = Layout::stock().into_iter().find(|it| it.name() == case.layout).unwrap();
-    let setup = Setup {
+    Setup {
         layout: layout.for_bootloader(case.generation),
         generation: case.generation,
         rollback: case.rollback.into(),
@@ -69,20 +70,27 @@ fn check(case: &Case) {
         subject,
         part: *Part::by_name("W25Q32JV").unwrap(),
         chip: ChipId::ESP32C3,
-    };
+    }
+}
+
+fn limits_of(case: &Case) -> Limits {
     let profile = match case.clean {
         true => FaultProfile::none(1).with(FaultClass::Between),
         false => FaultProfile::enumerable(1).without(FaultClass::Collateral),
     };
-    let limits = Limits {
+    Limits {
         profile,
         cut_bootloader: case.cut_bootloader,
         usage: case.usage,
         max_states: u64::MAX,
         max_cuts: case.cuts,
         remember: true,
-    };
-    let report = explore(&setup.world().unwrap(), &limits, |_| ControlFlow::Continue(()));
+    }
+}
+
+fn check(case: &Case) {
+    let setup = setup_of(case);
+    let report = explore(&setup.world().unwrap(), &limits_of(case), |_| ControlFlow::Continue(()));
     assert!(report.complete || case.cuts < u32::MAX);
     let found: Vec<_> = report.counterexamples.iter().map(told).collect();
     for finding in case.finds {
@@ -181,6 +189,21 @@ fn weaknesses_of_esp_hal() {
     ] {
         check(&case);
     }
+}
+
+/// Also where a call changes flash before another one fails, as a start does that resets otadata.
+#[test]
+fn findings_in_esp_hal_replay() {
+    let setup = setup_of(&Case { subject: "esp-hal", layout: "factory-2-slots", ..CASE });
+    let limits = Limits { cut_bootloader: true, ..limits_of(&CASE) };
+    let report = explore(&setup.world().unwrap(), &limits, |_| ControlFlow::Continue(()));
+    let sources = FIXTURES.map(|fixture| FirmwareSource::Builtin(fixture.name.into()));
+    let mut by_the_bootloader = 0;
+    for example in &report.counterexamples {
+        Replay::new(&setup, &sources, 1, example).unwrap();
+        by_the_bootloader += u32::from(example.finding.during == Writer::Bootloader);
+    }
+    assert!(by_the_bootloader > 0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::flash::Part;
 use crate::flash::fault::{FaultClass, FaultProfile};
 use crate::layout::Layout;
 use crate::setup::Rollback;
-use crate::subject::{EspIdf, OtaCore, Release, Subject};
+use crate::subject::{EspIdf, NamedSlots, OtaCore, Release, Subject};
 use crate::synthetic::{ImageBuilder, MIN_SIZE};
 use ota_core::Extent;
 use ota_core::image::{ChipId, Requirements};
@@ -20,6 +20,9 @@ const TWO_SLOTS: &str = "otadata,data,ota,0xd000,0x2000\n\
     ota_0,app,ota_0,0x10000,64K\nota_1,app,ota_1,0x20000,64K\n";
 const WITH_FACTORY: &str = "otadata,data,ota,0xd000,0x2000\nfactory,app,factory,0x10000,64K\n\
     ota_0,app,ota_0,0x20000,64K\n";
+/// Bootloader and application count the slots differently.
+const WITH_GAP: &str = "otadata,data,ota,0xd000,0x2000\nota_0,app,ota_0,0x10000,64K\n\
+    ota_1,app,ota_1,0x20000,64K\nota_3,app,ota_3,0x30000,64K\n";
 const CAPACITY: u32 = 256 * 1024;
 
 /// Everything that a device of two small images comes to, as the reduced exploration would say it.
@@ -81,15 +84,18 @@ fn without_reductions_the_same_states_are_met_and_the_same_are_bad() {
     let core = OtaCore { extent: Some(Extent::Sequential) };
     let idf = EspIdf { release: Release::V5_5, extent: None };
     let mut bad = 0;
-    for layout in [TWO_SLOTS, WITH_FACTORY] {
-        for (subject, rollback, usage) in [
-            (&core as &dyn Subject, Rollback::Off, Usage::Any),
-            (&core, Rollback::On, Usage::Usual),
-            (&core, Rollback::Anti, Usage::Usual),
-            (&idf, Rollback::Off, Usage::Usual),
-            (&idf, Rollback::On, Usage::Usual),
-            (&idf, Rollback::Anti, Usage::Usual),
-        ] {
+    let all = [
+        (&core as &dyn Subject, Rollback::Off, Usage::Any),
+        (&core, Rollback::On, Usage::Usual),
+        (&core, Rollback::Anti, Usage::Usual),
+        (&idf, Rollback::Off, Usage::Usual),
+        (&idf, Rollback::On, Usage::Usual),
+        (&idf, Rollback::Anti, Usage::Usual),
+    ];
+    let named = (&NamedSlots as &dyn Subject, Rollback::On, Usage::Usual);
+    let of_others = [named, all[3]];
+    for (layout, cases) in [(TWO_SLOTS, &all[..]), (WITH_FACTORY, &all), (WITH_GAP, &of_others)] {
+        for &(subject, rollback, usage) in cases {
             if rollback == Rollback::Anti && layout == WITH_FACTORY {
                 continue;
             }

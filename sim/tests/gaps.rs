@@ -15,7 +15,7 @@ fn setup(layout: &str, rollback: bool, subject: &str) -> Setup {
     let layout = Layout::gaps().into_iter().find(|it| it.name() == layout).unwrap();
     Setup {
         generation: Generation::V6_1,
-        rollback,
+        rollback: rollback.into(),
         firmware: FIXTURES.iter().map(Fixture::firmware).collect(),
         subject: subjects().into_iter().find(|it| it.name() == subject).unwrap(),
         part: layout.part().unwrap(),

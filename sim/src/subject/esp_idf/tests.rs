@@ -597,7 +597,7 @@ fn under_anti_rollback_an_old_image_is_not_selected() {
         let mut bench =
             Bench::two_slots(ota(0), [entry(1, State::VALID), BLANK]).with_anti_rollback(2);
         let (updated, _) = bench.call(|device| EspIdf::default().update(device, &secure(version)));
-        let slot = bench.layout.apps().slots()[1];
+        let slot = bench.layout.apps().slots().nth(1).expect("two slots");
         let mut head = [0; 1];
         bench.chip.memory().read(slot.offset, &mut head);
         assert_eq!(head == [0xFF], updated.is_err());
@@ -616,7 +616,7 @@ fn under_anti_rollback_confirming_burns_the_version_after_the_entry_is_written()
         let mut bench = Bench::two_slots(ota(0), [entry(1, State::PENDING_VERIFY), BLANK])
             .with_anti_rollback(1);
         let mut memory = bench.chip.memory().clone();
-        memory.set(bench.layout.apps().slots()[0].offset, &secure(version));
+        memory.set(bench.layout.apps().slots().next().expect("a slot").offset, &secure(version));
         bench.chip = Chip::with_memory(Part::W25Q32JV, memory).with_driver(Driver::ESP_IDF_APP);
         let (confirmed, operations) = bench.call(|device| EspIdf::default().confirm(device));
         assert_eq!((confirmed, operations.len()), (result, 2), "{version}");

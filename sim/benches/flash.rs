@@ -72,7 +72,11 @@ fn crash_states_of_an_otadata_erase(bencher: Bencher<'_, '_>) {
 
 fn explore(bencher: Bencher<'_, '_>, before: &Memory, operation: &Operation) {
     let profile = FaultProfile::enumerable(1);
-    let watch = Watch { ranges: &[0xD000..0xD004, 0xD018..0xD020], dictionary: &[0, 1, 2, 3, 4] };
+    let watch = Watch {
+        ranges: &[0xD000..0xD004, 0xD018..0xD020],
+        dictionary: &[0, 1, 2, 3, 4],
+        ..Watch::default()
+    };
     let states = || crash_states(before, operation, &profile, &watch).expect("fits");
     bencher.counter(ItemsCount::new(states().len())).bench(|| {
         states().for_each(|state| {

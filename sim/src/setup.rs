@@ -143,6 +143,8 @@ pub struct Setup {
     pub part: Part,
     /// The chip.
     pub chip: ChipId,
+    /// Whether flash encryption is on.
+    pub encrypted: bool,
 }
 
 /// Why there is no such device.
@@ -182,7 +184,9 @@ impl Setup {
     pub fn world(&self) -> Result<World<'_>, SetupError> {
         let requirements = Requirements::for_chip(self.chip);
         let (layout, bootloader) = (&self.layout, self.bootloader()?);
-        Ok(World::new(layout, bootloader, requirements, &self.firmware, self.subject, self.part)?)
+        let world =
+            World::new(layout, bootloader, requirements, &self.firmware, self.subject, self.part)?;
+        Ok(if self.encrypted { world.encrypted()? } else { world })
     }
 }
 

@@ -20,6 +20,7 @@ fn setup(layout: &str, rollback: bool, subject: &str) -> Setup {
         subject: subjects().into_iter().find(|it| it.name() == subject).unwrap(),
         part: layout.part().unwrap(),
         chip: ChipId::ESP32C3,
+        encrypted: false,
         layout,
     }
 }

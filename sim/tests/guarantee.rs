@@ -31,6 +31,7 @@ fn setup(layout: &str, rollback: bool, subject: &'static dyn Subject) -> Setup {
         subject,
         part: Part::W25Q32JV,
         chip: ChipId::ESP32C3,
+        encrypted: false,
     }
 }
 

@@ -64,6 +64,7 @@ fn setup(subject: &'static dyn Subject, rollback: bool) -> Setup {
         subject,
         part: Part::W25Q32JV.with_capacity(CAPACITY),
         chip: ChipId::ESP32C3,
+        encrypted: false,
     }
 }
 

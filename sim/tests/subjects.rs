@@ -70,6 +70,7 @@ fn setup_of(case: &Case) -> Setup {
         subject,
         part: *Part::by_name("W25Q32JV").unwrap(),
         chip: ChipId::ESP32C3,
+        encrypted: false,
     }
 }
 

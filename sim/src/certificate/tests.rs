@@ -26,6 +26,7 @@ fn setup(subject: &'static dyn Subject, rollback: impl Into<Rollback>) -> Setup 
         subject,
         part,
         chip: ChipId::ESP32C3,
+        encrypted: false,
     }
 }
 

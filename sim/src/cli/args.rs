@@ -22,6 +22,7 @@ Examples:
   sim --layout 2-slots --rollback on      one layout, with a rollback bootloader
   sim --subject esp-idf-v5.5              only the update code of ESP-IDF
   sim --bootloader v3.3 --layout 2-slots  under the bootloader of another release
+  sim --encrypted --layout 2-slots        on encrypted flash
   sim --faults F0,F1                      cuts between operations, and programs cut short
   sim --profile nor-disturb               damage beside what was being written; `sim parts` lists the profiles
   sim --image app.bin --update app2.bin --partitions partitions.csv
@@ -117,6 +118,9 @@ pub(super) struct Device {
     /// has it; anti means with rollback and anti-rollback, on layouts without a factory application
     #[arg(long, value_enum, default_value = "both", help_heading = "Device")]
     pub(super) rollback: RollbackArg,
+    /// Flash encryption is on; of the update code, only what can do with it is explored
+    #[arg(long, help_heading = "Device")]
+    pub(super) encrypted: bool,
     /// Flash part, which determines the capacity; layouts of an odd shape have their own
     #[arg(long, value_name = "NAME", default_value = "W25Q32JV", value_parser = part)]
     #[arg(help_heading = "Device")]

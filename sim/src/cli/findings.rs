@@ -51,7 +51,9 @@ pub(super) fn write(
             Writer::Application => "",
         };
         let label = finding.label().replace(' ', "-");
-        let file = write_file(directory, &format!("{subject}-{label}{suffix}"), &replay)?;
+        let encrypted = if replay.device.encrypted { "-encrypted" } else { "" };
+        let name = format!("{subject}-{label}{suffix}{encrypted}");
+        let file = write_file(directory, &name, &replay)?;
         let cuts = replay.cycles.iter().filter(|cycle| cycle.cut.is_some()).count();
         found.push(FoundHere { subject, finding, cuts, file });
     }

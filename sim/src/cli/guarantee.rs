@@ -111,6 +111,7 @@ fn setups(args: &Guarantee) -> Vec<Setup> {
                 subject,
                 part: args.flash_part,
                 chip: ChipId::ESP32C3,
+                encrypted: false,
             }));
         }
     }

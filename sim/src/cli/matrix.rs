@@ -50,6 +50,7 @@ impl Matrix {
                     subject,
                     part,
                     chip,
+                    encrypted: args.encrypted,
                 };
                 match setup.world().map(drop) {
                     Err(error @ SetupError::World(WorldError::Refused { .. })) => {
@@ -71,6 +72,7 @@ impl Matrix {
         let stock = all_layouts
             && all_faults
             && args.image.is_none()
+            && !args.encrypted
             && args.bootloader == [Generation::V6_1]
             && args.rollback == RollbackArg::Both
             && chosen.iter().any(|(.., subject)| subject.name() == "esp-idf-v5.5");
@@ -137,6 +139,9 @@ fn combinations(args: &Device) -> Vec<(Generation, Rollback, &'static dyn Subjec
         let named = args.subject.iter().map(|subject| subject.name());
         let wanted: Vec<_> = if args.subject.is_empty() { QUICK.into() } else { named.collect() };
         chosen.retain(|subject| wanted.contains(&subject.name()));
+    }
+    if args.encrypted && args.subject.is_empty() {
+        chosen.retain(|subject| subject.plain_only().is_none());
     }
     let mut combinations = Vec::new();
     for &generation in generations {

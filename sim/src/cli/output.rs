@@ -99,7 +99,12 @@ impl Results<'_> {
         for (setup, report) in self.setups.iter().zip(self.reports) {
             let mut row = vec![
                 setup.layout.name().to_string(),
-                format!("{} {}", setup.generation, setup.rollback),
+                format!(
+                    "{} {}{}",
+                    setup.generation,
+                    setup.rollback,
+                    if setup.encrypted { " encrypted" } else { "" }
+                ),
                 setup.subject.name().to_string(),
             ];
             match report {
@@ -145,6 +150,7 @@ impl Results<'_> {
                 bootloader: setup.generation.name(),
                 rollback: setup.rollback.is_on(),
                 anti_rollback: setup.rollback == Rollback::Anti,
+                encrypted: setup.encrypted,
                 subject: setup.subject.name(),
                 operations: report.as_ref().map_or(0, |report| report.operations),
                 cut_points: progress.cut_points,
@@ -200,6 +206,7 @@ struct Run<'a> {
     bootloader: &'a str,
     rollback: bool,
     anti_rollback: bool,
+    encrypted: bool,
     subject: &'a str,
     operations: u64,
     cut_points: u64,

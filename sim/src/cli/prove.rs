@@ -81,7 +81,9 @@ fn usage(setup: &Setup) -> Usage {
 
 fn name(setup: &Setup) -> String {
     let (layout, subject) = (setup.layout.name(), setup.subject.name());
-    format!("{layout}-{}-{}-{subject}", setup.generation, setup.rollback)
+    let encrypted = if setup.encrypted { "encrypted-" } else { "" };
+    let (generation, rollback) = (setup.generation, setup.rollback);
+    format!("{layout}-{generation}-{rollback}-{encrypted}{subject}")
 }
 
 fn file(directory: &Path, name: &str) -> PathBuf {
@@ -91,7 +93,8 @@ fn file(directory: &Path, name: &str) -> PathBuf {
 /// Proves what the command line asks for.
 pub(super) fn run(args: &Prove) -> Result<u8, CertificateError> {
     let mut matrix = Matrix::new(&args.device, &args.cuts)?;
-    if !args.device.all && args.device.subject.is_empty() {
+    // On encrypted flash there is no other.
+    if !args.device.all && args.device.subject.is_empty() && !args.device.encrypted {
         let wanted = matrix.retain(|setup| !setup.subject.is_suspect());
         wanted.map_err(ReplayError::from)?;
     }
@@ -183,6 +186,7 @@ fn report(proven: &[(PathBuf, Header)]) -> String {
             (true, false) => " rollback",
             (true, true) => " anti-rollback",
         };
+        let encrypted = if header.device.encrypted { " encrypted" } else { "" };
         let exceptions = header.exceptions.iter().map(|exception| match exception.during {
             Writer::Bootloader => format!("{} (bootloader)", exception.invariant),
             Writer::Application => exception.invariant.to_string(),
@@ -190,7 +194,7 @@ fn report(proven: &[(PathBuf, Header)]) -> String {
         let breaks = exceptions.collect::<Vec<_>>().join(", ");
         table.add_row([
             layout.clone(),
-            format!("{}{rollback}", header.bootloader),
+            format!("{}{rollback}{encrypted}", header.bootloader),
             header.device.subject.clone(),
             header.states.to_string(),
             header.running.to_string(),

@@ -6,6 +6,7 @@
 //! cuts and ends when no new state appears: then *any* number of cuts in *any* order was covered.
 
 mod cycle;
+mod encrypted;
 mod genuine;
 mod hazard;
 mod hit;
@@ -23,6 +24,7 @@ mod wear;
 mod world;
 
 pub use cycle::{Cut, Cycle, Request, Writer};
+pub(crate) use encrypted::encryption;
 pub use hazard::Hazard;
 pub(crate) use hit::{Hit, content_of, recognise, torn_state};
 pub(crate) use leftover::{Holding, LeftoverId, Leftovers};

@@ -173,22 +173,26 @@ pub(crate) fn torn<'r>(
     if range.start < otadata.offset || range.end > otadata.offset + otadata.size {
         profile.exhaustive_words = 0;
     }
+    let encrypted = world.is_encrypted();
     let fields = |index: u32| {
         let start = otadata.offset + index * otadata::SECTOR_SIZE;
         // The label in between is read by nobody.
         [start..start + 4, start + 24..start + 32]
     };
     let anti_rollback = world.bootloader.anti_rollback.is_some();
-    // Under anti-rollback the security version in a description is read before the image is verified.
-    let slot = world.touched(recorded).next().filter(|_| anti_rollback);
+    // Under anti-rollback the security version in a description is read before the image is verified. On
+    // encrypted flash a torn one is noise, as is the magic number in the same block.
+    let slot = world.touched(recorded).next().filter(|_| anti_rollback && !encrypted);
     let (ranges, dictionary) = match slot {
         Some((_, region)) => {
             let version = region.offset + DESCRIPTOR_OFFSET + 4;
             (vec![version..version + 4; 1], world.comparable_versions())
         }
+        // Words of ciphertext mean nothing to a reader, but the two blocks of an entry hold those fields.
+        None if encrypted => ([fields(0), fields(1)].concat(), Vec::new()),
         None => ([fields(0), fields(1)].concat(), DICTIONARY.to_vec()),
     };
-    let watch = Watch { ranges: &ranges, dictionary: &dictionary };
+    let watch = Watch { ranges: &ranges, dictionary: &dictionary, encrypted };
     crash_states(&recorded.before, &recorded.operation, &profile, &watch)
         .expect("a recorded operation fits the memory that it was recorded on")
 }

@@ -122,9 +122,11 @@ impl World<'_> {
     pub fn initial(&self) -> State {
         let mut memory = self.memory_with(&[Content::Absent; 1 + Slot::MAX]);
         if let Some(region) = self.partitions().flatten().next() {
-            memory.set(region.offset, &self.firmware[0].bytes);
+            self.put(&mut memory, region.offset, &self.firmware[0].bytes);
         }
-        memory.set(self.layout.apps().otadata().offset, self.layout.otadata());
+        let otadata = self.layout.apps().otadata();
+        self.put(&mut memory, otadata.offset, &vec![0xFF; otadata.size as usize]);
+        self.put(&mut memory, otadata.offset, self.layout.otadata());
         let contents = self.contents(&memory);
         let installed = contents.iter().find_map(|content| match content {
             Content::Firmware(id) => Some(*id),
@@ -163,8 +165,7 @@ impl World<'_> {
     pub fn raw_entries(&self, memory: &Memory) -> [SelectEntry; 2] {
         let offset = self.layout.apps().otadata().offset;
         [0, 1].map(|index| {
-            let mut bytes = [0; ENTRY_SIZE];
-            memory.read(offset + index * otadata::SECTOR_SIZE, &mut bytes);
+            let bytes: [_; ENTRY_SIZE] = self.read(memory, offset + index * otadata::SECTOR_SIZE);
             SelectEntry::parse(&bytes)
         })
     }
@@ -211,7 +212,7 @@ impl World<'_> {
         let mut memory = self.memory_with(&flash.contents);
         let offset = self.layout.apps().otadata().offset;
         for (index, entry) in (0..).zip(&flash.entries) {
-            memory.set(offset + index * otadata::SECTOR_SIZE, &entry.emit());
+            self.put(&mut memory, offset + index * otadata::SECTOR_SIZE, &entry.emit());
         }
         memory
     }
@@ -226,7 +227,7 @@ impl World<'_> {
             let Some(region) = region else { continue };
             match content {
                 Content::Firmware(id) => {
-                    memory.set(region.offset, &self.firmware[usize::from(*id)].bytes);
+                    memory.set(region.offset, &self.stored(region, usize::from(*id)));
                 }
                 Content::Junk | Content::Partial(_) | Content::Unknown => {
                     memory.set(region.offset, &vec![0; self.dirty_size(region)]);
@@ -235,7 +236,7 @@ impl World<'_> {
                     memory.set(region.offset, &vec![0; self.dirty_size(region)]);
                     let magic = DESCRIPTOR_MAGIC.to_le_bytes();
                     let description = [magic, version.to_le_bytes()].concat();
-                    memory.set(region.offset + DESCRIPTOR_OFFSET, &description);
+                    self.put(&mut memory, region.offset + DESCRIPTOR_OFFSET, &description);
                 }
                 Content::Exact(id) => self.put_exact(&mut memory, region, *id),
                 Content::Absent => {}

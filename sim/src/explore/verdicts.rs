@@ -39,6 +39,6 @@ impl Verdicts {
 impl ImageCheck<Chip> for &Verdicts {
     fn check(&mut self, chip: &mut Chip, region: Region) -> Option<ImageInfo> {
         let memory = chip.memory().clone();
-        self.verdict(&memory, region, || Chip::with_memory(*chip.part(), memory.clone()))
+        self.verdict(&memory, region, || chip.fork(memory.clone()))
     }
 }

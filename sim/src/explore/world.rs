@@ -1,6 +1,7 @@
 //! What stays the same during an exploration, and how one power cycle runs in it.
 
 use super::cycle::Request;
+use super::encrypted::Encrypted;
 use super::genuine::{Selection, check_selections};
 use super::hit::content_of;
 use super::leftover::sectors_of;
@@ -46,6 +47,7 @@ pub struct World<'a> {
     offers: Vec<FirmwareId>,
     verdicts: Verdicts,
     pub(super) reductions: Reductions,
+    pub(super) encryption: Option<Encrypted>,
     identified: RefCell<HashMap<(u32, Digest), Content>>,
     /// What [`Content::Exact`] numbers.
     exact: RefCell<Vec<Vec<Arc<Sector>>>>,
@@ -94,6 +96,14 @@ pub enum WorldError {
         "{0} goes on with interrupted uploads, which is not explored under anti-rollback: choose other update code"
     )]
     ResumesUnderAntiRollback(&'static str),
+    /// The update code cannot run on encrypted flash.
+    #[error("{subject} cannot run with flash encryption: {reason}")]
+    PlainOnly {
+        /// The update code.
+        subject: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
     /// There are too many images to tell apart.
     #[error("{0} images are too many, expected at most {max}", max = Candidates::MAX)]
     TooManyImages(usize),
@@ -261,6 +271,7 @@ impl<'a> World<'a> {
             offers,
             verdicts,
             reductions: Reductions::ALL,
+            encryption: None,
             identified: RefCell::default(),
             exact: RefCell::default(),
             shipped: RefCell::default(),
@@ -411,7 +422,7 @@ impl<'a> World<'a> {
         if found.is_none() && self.reductions.hashes && self.hash_protects(memory, region) {
             return self.junk(memory, region);
         }
-        let chip = || Chip::with_memory(self.part, memory.clone());
+        let chip = || self.chip(memory.clone());
         match (self.verdicts.verdict(memory, region, chip), found) {
             (None, _) => self.junk(memory, region),
             (Some(_), Some(id)) => Content::Firmware(id as FirmwareId),
@@ -437,7 +448,7 @@ impl<'a> World<'a> {
         if self.bootloader.anti_rollback.is_none() {
             return Content::Junk;
         }
-        let mut chip = Chip::with_memory(self.part, memory.clone());
+        let mut chip = self.chip(memory.clone());
         let description = image::describe(&mut chip, region);
         description
             .map_or(Content::Junk, |it| Content::Described(self.comparable(it.secure_version)))
@@ -454,7 +465,7 @@ impl<'a> World<'a> {
 
     /// Whether a partition holds a firmware byte for byte.
     fn holds(&self, memory: &Memory, region: Region, id: usize) -> bool {
-        let bytes = &self.firmware[id].bytes;
+        let bytes = self.stored(region, id);
         let first = region.offset / SECTOR_SIZE as u32;
         // Most contents are those of an upload that is not complete: the end tells soonest.
         let mut sectors = bytes.chunks(SECTOR_SIZE).enumerate().rev();
@@ -469,7 +480,7 @@ impl<'a> World<'a> {
     /// would have to collide with it. The explorer takes it that they do not, and verifies in full only
     /// what has a header without a hash.
     fn hash_protects(&self, memory: &Memory, region: Region) -> bool {
-        let bytes = memory.sector(region.offset / SECTOR_SIZE as u32).bytes();
+        let bytes: [_; 32] = self.read(memory, region.offset);
         bytes.first_chunk().and_then(Header::parse).is_none_or(|header| header.hash_appended != 0)
     }
 
@@ -487,7 +498,7 @@ impl<'a> World<'a> {
         images: &mut impl ImageCheck<Chip>,
         explain: bool,
     ) -> BootRun {
-        let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::ESP_IDF_BOOTLOADER);
+        let mut chip = self.chip(memory).with_driver(Driver::ESP_IDF_BOOTLOADER);
         chip.record();
         let mut events = Vec::new();
         let note = |event| {
@@ -565,7 +576,7 @@ impl<'a> World<'a> {
         running: App,
         requests: &[Request],
     ) -> AppRun {
-        let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::PAGES);
+        let mut chip = self.chip(memory).with_driver(Driver::PAGES);
         chip.record();
         let calls = self.act_on(&mut chip, secure_version, running, requests, |_| true);
         AppRun { calls, recorded: chip.take_recording() }
@@ -604,7 +615,7 @@ impl<'a> World<'a> {
         request: Request,
         observer: &mut dyn Observer,
     ) -> (CallRun, Vec<Recorded>, u32) {
-        let mut chip = Chip::with_memory(self.part, memory).with_driver(Driver::PAGES);
+        let mut chip = self.chip(memory).with_driver(Driver::PAGES);
         chip.record();
         let run = self.call_on(&mut chip, secure_version, running, request, observer);
         let bit = |region: Region| chip.accessed(region.offset..region.offset + region.size);

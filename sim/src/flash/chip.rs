@@ -1,10 +1,10 @@
 //! The chip: commands, simulated time and counters.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use super::{
-    BLOCK_SIZE, CutPlan, Driver, EraseSize, FlashError, LogEntry, Memory, Operation, OperationKind,
-    PAGE_SIZE, Part, SECTOR_SIZE,
+    BLOCK_SIZE, CutPlan, Driver, Encryption, EraseSize, FlashError, LogEntry, Memory, Operation,
+    OperationKind, PAGE_SIZE, Part, SECTOR_SIZE,
     fault::{Fault, FaultInjector, Tear},
     memory::sectors,
     noise::Noise,
@@ -78,6 +78,7 @@ pub struct Chip {
     pub(super) suspended: Option<Running>,
     pub(super) cut: Option<CutPlan>,
     pub(super) driver: Driver,
+    pub(super) encryption: Option<Arc<Encryption>>,
     pub(super) seed: u64,
     /// Made at the first unstable read: most chips never need it.
     noise: Option<Noise>,
@@ -113,6 +114,7 @@ impl Chip {
             suspended: None,
             cut: None,
             driver: Driver::default(),
+            encryption: None,
             seed: 0,
             noise: None,
             clock: Duration::ZERO,
@@ -132,6 +134,13 @@ impl Chip {
     #[must_use]
     pub fn with_driver(self, driver: Driver) -> Self {
         Self { driver, ..self }
+    }
+
+    /// Encrypts what the embedded-storage traits write to the partitions that `encryption` covers, and
+    /// decrypts what they read there. An access lies in one partition.
+    #[must_use]
+    pub fn with_encryption(self, encryption: Arc<Encryption>) -> Self {
+        Self { encryption: Some(encryption), ..self }
     }
 
     /// Strict mode: refuses a program that needs a bit to go from 0 to 1, with
@@ -164,6 +173,11 @@ impl Chip {
     #[must_use]
     pub fn part(&self) -> &Part {
         &self.part
+    }
+
+    /// Another chip on the same board with these contents, as it leaves the factory otherwise.
+    pub(crate) fn fork(&self, memory: Memory) -> Self {
+        Self { encryption: self.encryption.clone(), ..Self::with_memory(self.part, memory) }
     }
 
     /// The contents now; an operation under way shows when it is done. Clone it to keep it.

@@ -6,6 +6,7 @@
 
 mod chip;
 mod digest;
+mod encryption;
 mod error;
 pub mod fault;
 mod memory;
@@ -18,6 +19,7 @@ mod sector;
 
 pub use chip::{Chip, Counters, Recorded, Status};
 pub use digest::Digest;
+pub use encryption::Encryption;
 pub use error::FlashError;
 pub use memory::Memory;
 pub use nor::Driver;

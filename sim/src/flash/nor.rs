@@ -4,7 +4,9 @@ use embedded_storage::nor_flash::{
     ErrorType, MultiwriteNorFlash, NorFlash, ReadNorFlash, check_erase, check_read, check_write,
 };
 
-use super::{BLOCK_SIZE, Chip, EraseSize, FlashError, PAGE_SIZE, SECTOR_SIZE};
+use std::sync::Arc;
+
+use super::{BLOCK_SIZE, Chip, Encryption, EraseSize, FlashError, PAGE_SIZE, SECTOR_SIZE};
 
 /// How a driver splits accesses into commands: the units that a power cut can separate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +49,10 @@ impl ReadNorFlash for Chip {
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), FlashError> {
         self.check_power()?;
         check_read(self, offset, bytes.len())?;
-        self.read_bytes(offset, bytes)
+        match self.encryption_at(offset) {
+            None => self.read_bytes(offset, bytes),
+            Some(encryption) => self.read_encrypted(&encryption, offset, bytes),
+        }
     }
 
     fn capacity(&self) -> usize {
@@ -56,7 +61,7 @@ impl ReadNorFlash for Chip {
 }
 
 impl NorFlash for Chip {
-    // ESP chips write encrypted and unencrypted flash in words at least.
+    // ESP chips write flash in words at least, and encrypted flash in more, which only a run can tell.
     const WRITE_SIZE: usize = 4;
     const ERASE_SIZE: usize = SECTOR_SIZE;
 
@@ -79,6 +84,9 @@ impl NorFlash for Chip {
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), FlashError> {
         self.check_power()?;
         check_write(self, offset, bytes.len())?;
+        if let Some(encryption) = self.encryption_at(offset) {
+            return self.write_encrypted(&encryption, offset, bytes);
+        }
         let mut at = offset;
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -97,6 +105,52 @@ impl NorFlash for Chip {
 impl MultiwriteNorFlash for Chip {}
 
 impl Chip {
+    fn encryption_at(&self, offset: u32) -> Option<Arc<Encryption>> {
+        self.encryption.clone().filter(|encryption| encryption.covers(offset))
+    }
+
+    fn read_encrypted(
+        &mut self,
+        encryption: &Encryption,
+        offset: u32,
+        bytes: &mut [u8],
+    ) -> Result<(), FlashError> {
+        let skipped = offset as usize % Encryption::BLOCK_SIZE;
+        let whole = (skipped + bytes.len()).next_multiple_of(Encryption::BLOCK_SIZE);
+        let mut blocks = vec![0; whole];
+        let start = offset - skipped as u32;
+        self.read_bytes(start, &mut blocks)?;
+        encryption.decrypt(start, &mut blocks);
+        bytes.copy_from_slice(&blocks[skipped..skipped + bytes.len()]);
+        Ok(())
+    }
+
+    fn write_encrypted(
+        &mut self,
+        encryption: &Encryption,
+        offset: u32,
+        bytes: &[u8],
+    ) -> Result<(), FlashError> {
+        let (block, row) = (Encryption::BLOCK_SIZE, Encryption::ROW_SIZE);
+        if !(offset as usize).is_multiple_of(block) || !bytes.len().is_multiple_of(block) {
+            return Err(FlashError::NotAligned);
+        }
+        let mut ciphertext = bytes.to_vec();
+        encryption.encrypt(offset, &mut ciphertext);
+        let mut at = offset;
+        let mut rest = ciphertext.as_slice();
+        while !rest.is_empty() {
+            let whole_row = (at as usize).is_multiple_of(row) && rest.len() >= row;
+            let (chunk, tail) = rest.split_at(if whole_row { row } else { block });
+            self.write_enable()?;
+            self.program_page(at, chunk)?;
+            self.finish(at)?;
+            at += chunk.len() as u32;
+            rest = tail;
+        }
+        Ok(())
+    }
+
     /// Waits for the operation at `address` and reads its status.
     fn finish(&mut self, address: u32) -> Result<(), FlashError> {
         self.wait_ready();

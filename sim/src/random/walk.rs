@@ -145,9 +145,8 @@ impl<'w> Walk<'w> {
             Trouble::Read { number, .. } => Some(u64::from(*number)),
         });
         let injector = FaultInjector::scheduled(seed, operations).with_read_faults(reads);
-        let mut chip = Chip::with_memory(self.world.part, self.memory.clone())
-            .with_driver(driver)
-            .with_faults(injector);
+        let mut chip =
+            self.world.chip(self.memory.clone()).with_driver(driver).with_faults(injector);
         if let Some(cut) = cycle.cut.as_ref().filter(|cut| cut.during == part) {
             let operation = u64::from(cut.operation);
             chip.plan_cut(CutPlan { operation, tear: cut.tear.clone() });

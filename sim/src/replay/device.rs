@@ -66,6 +66,9 @@ pub struct DeviceSource {
     pub anti_rollback: bool,
     /// The flash part, by name.
     pub flash_part: String,
+    /// Whether flash encryption is on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub encrypted: bool,
     /// The images: the installed one, then the updates.
     pub firmware: Vec<FirmwareSource>,
 }
@@ -80,6 +83,7 @@ impl DeviceSource {
             rollback: setup.rollback.is_on(),
             anti_rollback: setup.rollback == Rollback::Anti,
             flash_part: setup.part.name.into(),
+            encrypted: setup.encrypted,
             firmware: firmware.to_vec(),
         }
     }
@@ -120,6 +124,7 @@ impl DeviceSource {
             subject,
             part: *part,
             chip: chip.unwrap_or(ChipId::ESP32C3),
+            encrypted: self.encrypted,
         })
     }
 }
@@ -193,6 +198,10 @@ fn unknown<'a>(
 ) -> ReplayError {
     let expected = names.collect::<Vec<_>>().join(", ");
     ReplayError::Unknown { what, name: name.into(), expected }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -4,7 +4,7 @@ use super::device::DeviceSource;
 use super::execute::{CycleTrace, Trace, Violation};
 use super::file::Replay;
 use crate::bootloader::Event;
-use crate::explore::{Cycle, What, Writer};
+use crate::explore::{Cycle, What, Writer, encryption};
 use crate::firmware::FirmwareId;
 use crate::flash::fault::{Scope, Tear};
 use crate::flash::{Memory, Operation, OperationKind, Recorded};
@@ -35,7 +35,8 @@ impl Display for Story<'_> {
             Rollback::On => "rollback on",
             Rollback::Anti => "rollback and anti-rollback on",
         };
-        writeln!(f, "{subject} on {layout}, {rollback}, {flash_part}, seed {seed}")?;
+        let encrypted = if self.setup.encrypted { " encrypted" } else { "" };
+        writeln!(f, "{subject} on {layout}, {rollback}, {flash_part}{encrypted}, seed {seed}")?;
         let cycles = self.replay.cycles.iter().zip(&self.trace.cycles);
         for (number, (cycle, trace)) in (1..).zip(cycles) {
             writeln!(f, "\nPower cycle {number}")?;
@@ -129,12 +130,24 @@ impl Story<'_> {
         match (&operation.kind, self.place(operation)) {
             (OperationKind::Program { data }, Some(Place::Otadata(_))) => {
                 match <&[u8; ENTRY_SIZE]>::try_from(&data[..]) {
-                    Ok(bytes) => format!("{operation}{place}: {}", SelectEntry::parse(bytes)),
+                    Ok(bytes) => {
+                        let entry = SelectEntry::parse(&self.plain(operation.offset, bytes));
+                        format!("{operation}{place}: {entry}")
+                    }
                     Err(_) => format!("{operation}{place}"),
                 }
             }
             _ => format!("{operation}{place}"),
         }
+    }
+
+    /// What the device reads of the bytes of an entry.
+    fn plain(&self, offset: u32, bytes: &[u8; ENTRY_SIZE]) -> [u8; ENTRY_SIZE] {
+        let mut bytes = *bytes;
+        if self.setup.encrypted {
+            encryption(&self.setup.layout).decrypt(offset, &mut bytes);
+        }
+        bytes
     }
 
     fn place(&self, operation: &Operation) -> Option<Place> {
@@ -163,7 +176,7 @@ impl Story<'_> {
                 continue;
             }
             for (when, bytes) in ["before", "after"].iter().zip(&dumps) {
-                let entry = SelectEntry::parse(bytes);
+                let entry = SelectEntry::parse(&self.plain(offset, bytes));
                 writeln!(f, "  otadata sector {sector} {when}: {entry}")?;
                 for (at, line) in (offset..).step_by(16).zip(bytes.chunks(16)) {
                     let digits = line.iter().map(|byte| format!(" {byte:02x}"));

@@ -121,6 +121,11 @@ impl Subject for UpdateAgent {
         true
     }
 
+    /// Its uploads go through `ota-core`, and it looks for blank sectors to go on with.
+    fn plain_only(&self) -> Option<&'static str> {
+        OtaCore::default().plain_only()
+    }
+
     /// The firmware recovers before it listens.
     fn startup(&self, device: super::Device<'_>) -> Result<(), Failure> {
         OtaCore::default().startup(device)

@@ -41,6 +41,11 @@ impl Subject for EspHal {
         true
     }
 
+    /// `FlashStorage::write_encrypted` reads, erases and programs a sector as `FlashStorage::write` does.
+    fn plain_only(&self) -> Option<&'static str> {
+        None
+    }
+
     fn startup(&self, device: Device<'_>) -> Result<(), Failure> {
         let mut otadata = OtaData::new(device.chip, device.layout)?;
         if *self == Self::Example && otadata.current_app_partition()?.is_err() {

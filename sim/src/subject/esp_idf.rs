@@ -82,6 +82,10 @@ impl Subject for EspIdf {
         true
     }
 
+    fn plain_only(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Nothing: ESP-IDF does not look after what a power cut left behind.
     fn startup(&self, _: Device<'_>) -> Result<(), Failure> {
         Ok(())

@@ -114,6 +114,12 @@ pub trait Subject: fmt::Debug + Sync {
         false
     }
 
+    /// Why it cannot run where flash is encrypted, and so is read and programmed in blocks of 16 bytes, each
+    /// once after an erase; `None` if it can.
+    fn plain_only(&self) -> Option<&'static str> {
+        Some("it is not made for flash that is programmed in encrypted blocks of 16 bytes")
+    }
+
     /// See [`Call::Startup`].
     ///
     /// # Errors

@@ -49,6 +49,13 @@ impl Subject for OtaCore {
         layout.validated().err().map(|error| error.to_string())
     }
 
+    fn plain_only(&self) -> Option<&'static str> {
+        Some(
+            "it programs the CRC of a select entry after the rest of it, which takes writes of 4 bytes; \
+             encrypted flash is programmed in blocks of 16",
+        )
+    }
+
     fn startup(&self, device: Device<'_>) -> Result<(), Failure> {
         open(device)?.recover().map(drop).map_err(failure)
     }

@@ -1,5 +1,7 @@
 //! Every content that a cut in one operation may leave.
 
+mod blocks;
+
 use std::ops::{Range, RangeInclusive};
 
 use super::{FaultClass, FaultProfile, Scope, Tear, TearMismatch, WordValue};
@@ -17,6 +19,9 @@ pub struct Watch<'a> {
     /// Values that readers tell apart, such as the OTA states: tried in every word that can take
     /// them.
     pub dictionary: &'a [u32],
+    /// Flash holds ciphertext: of a [block](crate::flash::Encryption::BLOCK_SIZE), readers learn whether it is whole, and
+    /// noise otherwise, whichever bits are torn. So blocks are enumerated instead of words.
+    pub encrypted: bool,
 }
 
 /// The memory after a cut, and how it came about.
@@ -39,6 +44,8 @@ pub struct CrashState {
 ///   untouched or complete.
 /// - F3: an erase unit all zeros, nearly erased, two mixes; and every combination of its watched
 ///   words, each old, zero, ones, mixed or a dictionary value.
+/// - In encrypted flash, F2 and F3: every combination of blocks, each old, new or noise, of a program of at
+///   most two blocks, and of the watched blocks of an erase.
 /// - F4, F5: a half-done or complete operation whose bits are unstable or weak.
 /// - F6: damage to the page or the sector of a program, with nothing or all of it landed; each
 ///   watched word of the sector damaged alone.
@@ -194,7 +201,8 @@ impl Plan<'_> {
         self.single.push(Tear::Complete);
         let mut words: Vec<u32> = changing.iter().map(|i| (start + i) & !3).collect();
         words.dedup();
-        let small = words.len() <= self.profile.exhaustive_words as usize;
+        let small = words.len() <= self.profile.exhaustive_words as usize
+            && !(self.watch.encrypted && blocks::too_many(&words));
         self.exhaustive &= small;
         if self.has(FaultClass::TornPrefix) {
             let length = data.len() as u32;
@@ -206,7 +214,9 @@ impl Plan<'_> {
             self.single.extend(cuts.into_iter().map(|bytes| Tear::Prefix { bytes }));
         }
         if self.has(FaultClass::TornBits) {
-            if small {
+            if small && self.watch.encrypted {
+                self.program_blocks(&words);
+            } else if small {
                 self.product(&[Tear::Untouched], &words);
             } else {
                 self.single.extend(self.representatives(&changing, &old, data));
@@ -252,7 +262,7 @@ impl Plan<'_> {
                 Tear::NearlyErased { seed },
             ];
             let words = self.watched(self.range.clone());
-            if !words.is_empty() {
+            if !words.is_empty() && !self.watch.encrypted {
                 // Readers that look at the record alone take it for erased or intact while the
                 // rest of the unit is neither.
                 let erased: Vec<_> = values(&words, |_| u32::MAX);
@@ -265,7 +275,11 @@ impl Plan<'_> {
                 }
             }
             self.single.extend(phases);
-            self.product(&[Tear::Untouched], &words);
+            if self.watch.encrypted {
+                self.noise(&[Tear::Untouched], &words);
+            } else {
+                self.product(&[Tear::Untouched], &words);
+            }
         } else if self.has(FaultClass::Reset) {
             self.single.push(Tear::Mixed { seed });
         }

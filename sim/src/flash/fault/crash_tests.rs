@@ -34,7 +34,7 @@ fn select_entry() -> Vec<u8> {
 fn a_torn_new_entry_shows_every_recognised_state() {
     let before = Memory::erased(CAPACITY);
     let operation = Operation::program(0x1000, select_entry());
-    let watch = Watch { ranges: &[], dictionary: &STATES };
+    let watch = Watch { ranges: &[], dictionary: &STATES, ..Watch::default() };
     let states = states(&before, &operation, only([FaultClass::TornBits]), &watch);
     let complete = |state: &CrashState| {
         state.memory.word(0x1000) == 2 && state.memory.word(0x101C) == 0x55F6_3774
@@ -77,7 +77,7 @@ fn an_erase_shows_old_zero_ones_mixed_and_known_words() {
     before.program(0x2018, &4u32.to_le_bytes());
     let operation = Operation::erase(0x2000, EraseSize::Sector4K);
     let ranges = [0x2000..0x2004, 0x2018..0x2020, 0x9000..0x9020];
-    let watch = Watch { ranges: &ranges, dictionary: &STATES };
+    let watch = Watch { ranges: &ranges, dictionary: &STATES, ..Watch::default() };
     let all = states(&before, &operation, only([FaultClass::TornErase]), &watch);
     let of = |word: u32| all.iter().map(|s| s.memory.word(word)).collect::<HashSet<u32>>();
     assert!([2, 0, u32::MAX, 1, 3, 4].iter().all(|v| of(0x2000).contains(v)));
@@ -96,7 +96,7 @@ fn too_large_products_are_thinned_out_and_say_so() {
     let before = Memory::erased(CAPACITY);
     let profile = only([FaultClass::TornBits, FaultClass::TornErase]);
     let dictionary: Vec<u32> = (0..100).collect();
-    let watch = Watch { ranges: &[0..16, 16..32], dictionary: &dictionary };
+    let watch = Watch { ranges: &[0..16, 16..32], dictionary: &dictionary, ..Watch::default() };
     let zeros = Operation::program(0, vec![0; 32]);
     let thinned = crash_states(&before, &zeros, &profile, &watch).unwrap();
     assert!(!thinned.exhaustive());
@@ -113,7 +113,7 @@ fn too_large_products_are_thinned_out_and_say_so() {
 fn watched_words_of_a_large_program_are_combined() {
     let before = Memory::erased(CAPACITY);
     let page = Operation::program(0, vec![0; 256]);
-    let watch = Watch { ranges: &[0..4, 24..28], dictionary: &STATES };
+    let watch = Watch { ranges: &[0..4, 24..28], dictionary: &STATES, ..Watch::default() };
     let all = states(&before, &page, only([FaultClass::TornBits]), &watch);
     let pair = |s: &CrashState, rest: u32| {
         s.memory.word(0) == 3 && s.memory.word(24) == 1 && s.memory.word(100) == rest
@@ -127,7 +127,11 @@ fn collateral_damages_watched_words_of_the_sector_alone() {
     before.program(0x1000, &[2, 0, 0, 0]);
     before.program(0x2000, &[2, 0, 0, 0]);
     let operation = Operation::program(0x1018, vec![0; 4]);
-    let watch = Watch { ranges: &[0x1000..0x1020, 0x2000..0x2020], dictionary: &STATES };
+    let watch = Watch {
+        ranges: &[0x1000..0x1020, 0x2000..0x2020],
+        dictionary: &STATES,
+        ..Watch::default()
+    };
     let all = states(&before, &operation, only([FaultClass::Collateral]), &watch);
     let alone = |s: &CrashState| s.memory.word(0x1000) == 0 && s.memory.word(0x101C) == u32::MAX;
     assert!(all.iter().any(alone));
@@ -157,7 +161,7 @@ proptest! {
         };
         let mut profile = FaultClass::ALL.into_iter().fold(FaultProfile::none(seed), FaultProfile::with);
         profile.exhaustive_words = 3;
-        let watch = Watch { ranges: &[0..4, 24..32], dictionary: &STATES };
+        let watch = Watch { ranges: &[0..4, 24..32], dictionary: &STATES, ..Watch::default() };
         let states = crash_states(&before, &operation, &profile, &watch).unwrap();
         let announced = states.len();
         let mut count = 0;
@@ -168,4 +172,44 @@ proptest! {
         }
         prop_assert_eq!(count, announced);
     }
+}
+
+#[test]
+fn blocks_of_encrypted_flash_are_old_new_or_noise() {
+    let before = Memory::erased(CAPACITY);
+    let ciphertext: Vec<u8> = (0..32).map(|i| i * 5).collect();
+    let operation = Operation::program(0x1000, ciphertext);
+    let watch =
+        Watch { ranges: &[0x1000..0x1020, 0x2000..0x2020], encrypted: true, ..Watch::default() };
+    let profile = only([FaultClass::TornBits, FaultClass::TornErase]);
+    assert!(crash_states(&before, &operation, &profile, &watch).unwrap().exhaustive());
+    let all = states(&before, &operation, profile, &watch);
+    let complete = Tear::Complete.apply(&before, &operation).unwrap();
+    let kinds = |all: &[CrashState], before: &Memory, after: &Memory, at: u32| {
+        let kind = |memory: &Memory, at: u32| {
+            let block = |memory: &Memory| memory.to_vec(at..at + 16);
+            match block(memory) {
+                it if it == block(before) => "old",
+                it if it == block(after) => "new",
+                _ => "noise",
+            }
+        };
+        let both = |state: &CrashState| [at, at + 16].map(|at| kind(&state.memory, at));
+        all.iter().map(both).collect::<HashSet<_>>()
+    };
+    assert_eq!(kinds(&all, &before, &complete, 0x1000).len(), 9);
+    assert_eq!(all.len(), 2 + 2 + 4 * 3);
+    // A torn erase keeps a block or makes noise of it.
+    let erase = Operation::erase(0x1000, EraseSize::Sector4K);
+    let torn = states(&complete, &erase, only([FaultClass::TornErase]), &watch);
+    let erased = Tear::Complete.apply(&complete, &erase).unwrap();
+    let found = kinds(&torn, &complete, &erased, 0x1000);
+    for pair in
+        [["old", "old"], ["old", "noise"], ["noise", "old"], ["noise", "noise"], ["new", "new"]]
+    {
+        assert!(found.contains(&pair), "{pair:?} not in {found:?}");
+    }
+    // Three blocks are too many to combine.
+    let large = Operation::program(0x1000, vec![0; 48]);
+    assert!(!crash_states(&before, &large, &profile, &watch).unwrap().exhaustive());
 }

@@ -26,6 +26,10 @@ impl Subject for Ruuvi {
         true
     }
 
+    fn plain_only(&self) -> Option<&'static str> {
+        None
+    }
+
     fn startup(&self, _: Device<'_>) -> Result<(), Failure> {
         Ok(())
     }

@@ -34,6 +34,16 @@ fn with_world<T>(
     subject: &dyn Subject,
     run: impl FnOnce(&World<'_>) -> T,
 ) -> T {
+    with_device(layout, rollback, subject, false, run)
+}
+
+fn with_device<T>(
+    layout: &str,
+    rollback: bool,
+    subject: &dyn Subject,
+    encrypted: bool,
+    run: impl FnOnce(&World<'_>) -> T,
+) -> T {
     let requirements = Requirements::for_chip(ChipId::ESP32C3);
     let firmware = [1, 2, 3].map(|seed| {
         let bytes = ImageBuilder::new(MIN_SIZE).seed(seed).build();
@@ -42,7 +52,8 @@ fn with_world<T>(
     let part = Part::W25Q32JV.with_capacity(CAPACITY);
     let layout = Layout::from_csv("small", layout, CAPACITY).unwrap();
     let bootloader = Bootloader { rollback, spi_size: 0, ..Bootloader::default() };
-    run(&World::new(&layout, bootloader, requirements, &firmware, subject, part).unwrap())
+    let world = World::new(&layout, bootloader, requirements, &firmware, subject, part).unwrap();
+    run(&if encrypted { world.encrypted().unwrap() } else { world })
 }
 
 /// Torn programs stop after any byte, torn erases are a mix: enough for every finding, and few enough
@@ -88,8 +99,10 @@ fn plain_execution_finds_the_same() {
         (Usage::Any, 3, 1, &LAYOUTS[..]),
     ] {
         for (layout, rollback) in layouts.iter().flat_map(|l| [(l, false), (l, true)]) {
-            for subject in [&CORE as &dyn Subject, &ESP_IDF] {
-                with_world(layout, rollback, subject, |world| {
+            for (subject, encrypted) in
+                [(&CORE as &dyn Subject, false), (&ESP_IDF, false), (&ESP_IDF, true)]
+            {
+                with_device(layout, rollback, subject, encrypted, |world| {
                     let limits = PlainLimits { usage, ..limits(few(), Check::Remembered) };
                     let plain = plain_nested(world, &limits, cycles, 2, cuts);
                     assert!(plain.torn > 500);
@@ -100,7 +113,8 @@ fn plain_execution_finds_the_same() {
                         short.filter(|e| e.cycles.len() <= cycles as usize && e.most_calls() <= 3);
                     let short = verdicts(short.map(|e| e.finding));
                     let plain = verdicts(plain.findings);
-                    let what = format!("{layout} {rollback} {} {usage:?}", subject.name());
+                    let name = subject.name();
+                    let what = format!("{layout} {rollback} {name} {usage:?} {encrypted}");
                     assert!(plain.is_subset(&all), "{what}: {plain:?} but reduced {all:?}");
                     assert!(short.is_subset(&plain), "{what}: {short:?} but plain {plain:?}");
                     compared += plain.len();

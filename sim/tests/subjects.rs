@@ -24,6 +24,7 @@ struct Case {
     /// Only cuts between flash operations.
     clean: bool,
     cut_bootloader: bool,
+    encrypted: bool,
     /// Each of these is found, with no fewer cuts than it says.
     finds: &'static [&'static str],
     /// None of these is.
@@ -40,6 +41,7 @@ const CASE: Case = Case {
     cuts: u32::MAX,
     clean: false,
     cut_bootloader: false,
+    encrypted: false,
     finds: &[],
     lacks: &[],
 };
@@ -70,7 +72,7 @@ fn setup_of(case: &Case) -> Setup {
         subject,
         part: *Part::by_name("W25Q32JV").unwrap(),
         chip: ChipId::ESP32C3,
-        encrypted: false,
+        encrypted: case.encrypted,
     }
 }
 

@@ -3,8 +3,8 @@
 //!
 //! The model covers boot selection with and without rollback and anti-rollback, the fallback from an
 //! image that does not load, the factory-reset and test pins, and the flash operations of all that,
-//! in the order in which the real bootloader does them, so that each can be cut. It leaves out flash
-//! encryption, secure boot, and the options that skip image verification
+//! in the order in which the real bootloader does them, so that each can be cut. It leaves out
+//! secure boot, and the options that skip image verification
 //! (`CONFIG_BOOTLOADER_SKIP_VALIDATE_*`). The bootloaders of eight releases are modelled, from v2.1 on;
 //! what one does differently from another has a name in `generations.rs`.
 //!

@@ -32,6 +32,9 @@ const ASSUMPTIONS: [&str; 6] = [
     "flash operations that complete do what they should, and reads read what is stored",
 ];
 
+/// What one of a device with encrypted flash takes for granted besides.
+const ASSUMPTION_OF_ENCRYPTION: &str = "flash holds ciphertext (XTS-AES-128): a torn block of 16 bytes, and an erased one, reads as noise that is neither a matching CRC nor a state with a name; the device was encrypted before it was shipped";
+
 /// A broken invariant that a certificate names as such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,7 +153,7 @@ pub fn prove(
         faults: limits.profile.classes().collect(),
         seed: limits.profile.seed,
         bootloader_cuts: limits.cut_bootloader,
-        assumptions: ASSUMPTIONS.map(String::from).into(),
+        assumptions: assumptions(setup.encrypted),
         exceptions,
         states: report.progress.states,
         running: report.progress.running,
@@ -173,6 +176,11 @@ pub fn program() -> &'static str {
 
 fn digits(digest: &Digest) -> String {
     digest.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn assumptions(encrypted: bool) -> Vec<String> {
+    let besides = encrypted.then_some(ASSUMPTION_OF_ENCRYPTION);
+    ASSUMPTIONS.into_iter().chain(besides).map(String::from).collect()
 }
 
 fn claim(exceptions: &BTreeSet<Exception>) -> String {

@@ -125,6 +125,25 @@ fn broken_invariants_must_be_named() {
 }
 
 #[test]
+fn encrypted_flash_is_part_of_the_claim() {
+    let idf: &'static dyn Subject = &EspIdf { release: Release::V5_5, extent: None };
+    let plain = setup(idf, false);
+    let encrypted = Setup { encrypted: true, ..plain.clone() };
+    let certificate = certify(&encrypted, Usage::Usual);
+    assert!(certificate.to_text().lines().next().unwrap().contains("\"encrypted\":true"));
+    assert!(certificate.header.assumptions.iter().any(|it| it.contains("XTS-AES-128")));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.certificate");
+    certificate.write(&path).unwrap();
+    let read = Certificate::read(&path).unwrap();
+    assert_eq!(read, certificate);
+    check(&read, &encrypted.world().unwrap()).unwrap();
+    // Neither holds for the other device.
+    check(&certificate, &plain.world().unwrap()).unwrap_err();
+    check(&certify(&plain, Usage::Usual), &encrypted.world().unwrap()).unwrap_err();
+}
+
+#[test]
 fn a_file_that_was_changed_is_refused() {
     let setup = setup(&OtaCore { extent: None }, false);
     let world = setup.world().unwrap();

@@ -117,3 +117,6 @@ pub(crate) fn encryption(layout: &Layout) -> Encryption {
     let ranges = encrypted.map(|region| region.offset..region.offset + region.size);
     Encryption::new(&Encryption::KEY, ranges.collect())
 }
+
+#[cfg(test)]
+mod tests;

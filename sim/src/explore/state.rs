@@ -21,6 +21,24 @@
 //!   flash operation left, and power that fails after it what a reset leaves, of which no less is expected.
 //! - **Wear** is checked for each call and not part of the state.
 //!
+//! # With flash encryption
+//! Flash holds ciphertext, and a state what is read of it. Of a block of 16 bytes everybody reads either what
+//! was programmed last, or noise: an erased block, a torn one and one of zeros are alike in that. So it is
+//! enough that a cut makes each block of an entry whole, old or noise:
+//! - **Sequence number and CRC** stand in different blocks. An entry is well-formed if both blocks are whole
+//!   and belong together; its state stands beside the CRC, so no torn state is ever believed. As for any other
+//!   cut, noise does not forge a CRC ([`forged`](super::outcome::forged) leaves it out, with odds of 2^-32).
+//! - **An erased entry** reads as noise that depends on the key and on its address. For any key but one in
+//!   about 2^30, its CRC is wrong, it is not blank, and its state has no name; so do torn entries read, and all
+//!   count as one. What stands for them is the ciphertext of such an entry, not an erased sector: update code
+//!   that programs without erasing fails on it. A state with a name that is left of an entry whose first
+//!   block is noise is kept, as the bootloader rewrites it without looking at the CRC.
+//! - **Blank** is only what the device left the factory with: ciphertext of 0xFF.
+//! - **A slot that does not verify** counts as full of zeros still, which are zeros of ciphertext: to the
+//!   bootloader noise, which does not verify, and to update code the worst to program on. That a noise header
+//!   promises no hash and is then verified in full costs time, no soundness.
+//! - **One key** stands for all: nothing else depends on it.
+//!
 //! States are compared field by field, not by a digest. Partition contents are identified by the
 //! 128-bit BLAKE3 digest of their bytes, conditions of the cells included.
 

@@ -6,7 +6,8 @@
 //! [`named_slots`] and [`ruuvi`] are ones that are written otherwise.
 //!
 //! Not modelled, since it touches neither otadata nor slots: messages, the list of open sessions,
-//! flash encryption, and updates of anything but an application.
+//! and updates of anything but an application. Of flash encryption: that `esp_ota_write` keeps
+//! back what does not fill a block of 16 bytes, as a valid image is a multiple of that long.
 
 mod named_slots;
 mod ota_ops;

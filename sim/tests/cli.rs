@@ -150,6 +150,39 @@ fn a_replay_that_does_not_break_the_invariant_fails() {
     assert!(stdout(&output).contains("NOT REPRODUCED"));
 }
 
+#[test]
+fn encrypted_flash_is_explored_with_what_can_run_on_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let device = ["--encrypted", "--layout", "2-slots", "--rollback", "off", "--faults", "F0"];
+    let output = sim(directory.path(), &[&device[..], &["--subject", "ota-core"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("ota-core cannot run with flash encryption"), "{error}");
+    assert!(error.contains("CRC of a select entry"), "{error}");
+
+    let output = sim(directory.path(), &[&device[..], &["--json"]].concat());
+    let results: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let runs = results["runs"].as_array().unwrap();
+    assert!(runs.iter().all(|run| run["encrypted"] == true && run["complete"] == true));
+    let subjects: Vec<_> = runs.iter().map(|run| run["subject"].as_str().unwrap()).collect();
+    assert_eq!(subjects, ["esp-idf-v5.5", "esp-idf-v5.5-sequential"]);
+
+    let replay = directory.path().join(results["findings"][0]["replay"].as_str().unwrap());
+    let output = sim(directory.path(), &["replay", replay.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    // Entries are told as they are read, bytes as they stand there.
+    let story = stdout(&output);
+    assert!(story.contains("W25Q32JV encrypted, seed 1"), "{story}");
+    assert!(story.contains("in otadata sector 0: 1/VALID"), "{story}");
+
+    // On a device without encryption it is another story.
+    let text =
+        fs::read_to_string(&replay).unwrap().replace("\"encrypted\": true", "\"encrypted\": false");
+    fs::write(&replay, text).unwrap();
+    let output = sim(directory.path(), &["replay", replay.to_str().unwrap()]);
+    assert!(!stdout(&output).contains("encrypted"));
+}
+
 /// Puts bad files into `directory`.
 fn bad_files(directory: &Path) {
     let write = |name: &str, bytes: &[u8]| fs::write(directory.join(name), bytes).unwrap();

@@ -142,6 +142,54 @@ fn releases_of_esp_idf() {
     }
 }
 
+/// A block of ciphertext is whole or noise, so no torn state is believed, and no torn entry is taken for
+/// another one: of the weaknesses of ESP-IDF those are left that show between operations. What is new comes
+/// from an erased sector that does not read as blank.
+#[test]
+fn esp_idf_on_encrypted_flash() {
+    let encrypted = Case { subject: "esp-idf-v5.5", encrypted: true, ..CASE };
+    let (plain, factory) = (Case { rollback: false, ..encrypted }, "factory-2-slots");
+    for case in [
+        // Compare with `durable H3`, `durable H5` and `rollback H3` where it is not encrypted.
+        Case { lacks: ANYTHING, ..encrypted },
+        // An application that confirms itself rewrites the only entry that selects it. Where the program is
+        // torn, noise in the other block gives the loss another name.
+        Case {
+            finds: &["atomic H1, 1 cuts", "atomic H4, 1 cuts"],
+            lacks: &["atomic H2", "durable", "updatable", "bootable"],
+            ..plain
+        },
+        Case {
+            layout: factory,
+            finds: &["atomic H8, 1 cuts"],
+            lacks: &["atomic H2", "rollback H2", "atomic H14", "bootable"],
+            ..encrypted
+        },
+        Case {
+            layout: factory,
+            finds: &["atomic H1, 1 cuts", "atomic H8, 1 cuts"],
+            lacks: &["atomic H2", "bootable"],
+            ..plain
+        },
+        // The bootloader of a new device erases a sector for its first entry. To find it blank again would do no
+        // harm; noise stays for good, and an image that confirms itself finds no entry.
+        Case {
+            cut_bootloader: true,
+            finds: &["bootloader: durable H5, 1 cuts: confirm: ESP_FAIL"],
+            ..encrypted
+        },
+        Case {
+            cut_bootloader: true,
+            clean: true,
+            encrypted: false,
+            lacks: &["bootloader: durable H5"],
+            ..encrypted
+        },
+    ] {
+        check(&case);
+    }
+}
+
 /// A slot that is selected already is selected again, and nothing is cut.
 #[test]
 fn a_second_entry_for_the_same_slot_is_gone_in_v6_0() {

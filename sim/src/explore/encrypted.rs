@@ -16,12 +16,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// By offset of the partition and number of the image.
+type Images = HashMap<(u32, usize), Rc<[u8]>>;
+
 /// The encryption of a device, and its images as they stand on flash.
 #[derive(Debug)]
 pub(super) struct Encrypted {
     encryption: Arc<Encryption>,
-    /// By offset of the partition and number of the image.
-    images: RefCell<HashMap<(u32, usize), Rc<[u8]>>>,
+    images: RefCell<Images>,
 }
 
 impl World<'_> {

@@ -6,7 +6,7 @@ use crate::flash::{Chip, Driver, FlashError, Memory, Part};
 const CAPACITY: u32 = 256 * 1024;
 
 fn encryption() -> Encryption {
-    Encryption::new(&Encryption::KEY, vec![0x1000..0x20000])
+    Encryption::new(&Encryption::KEY, vec![0x1000..0x20000, 0x30000..0x40000])
 }
 
 fn chip() -> Chip {

@@ -18,9 +18,10 @@ const OTADATA_MIN: u32 = 2 * SECTOR;
 /// [`PartitionTable::validate`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppLayout {
+    // Empty where there is none, as no partition here is.
     otadata: Region,
-    factory: Option<Region>,
-    test: Option<Region>,
+    factory: Region,
+    test: Region,
     slots: [Region; Slot::MAX],
     count: u8,
 }
@@ -33,12 +34,12 @@ impl AppLayout {
 
     /// The factory application's partition.
     pub fn factory(&self) -> Option<Region> {
-        self.factory
+        some(self.factory)
     }
 
     /// The test application's partition.
     pub fn test(&self) -> Option<Region> {
-        self.test
+        some(self.test)
     }
 
     /// The partitions `ota_0`, `ota_1`, and so on; 1 to 16 of them, none empty.
@@ -59,8 +60,8 @@ impl AppLayout {
     /// The partition of an application, or `None` if the table has none.
     pub fn app(&self, app: App) -> Option<Region> {
         match app {
-            App::Factory => self.factory,
-            App::Test => self.test,
+            App::Factory => self.factory(),
+            App::Test => self.test(),
             App::Ota(slot) => self.slot(slot),
         }
     }
@@ -68,15 +69,62 @@ impl AppLayout {
     /// The application whose partition contains flash offset `at`.
     pub fn app_at(&self, at: u32) -> Option<App> {
         let byte = Region { offset: at, size: 1 };
-        let hit = |region: Option<Region>| region.is_some_and(|region| region.overlaps(byte));
         let slot = self.slots().iter().zip(0..).find(|(region, _)| region.overlaps(byte));
         match slot {
             Some((_, index)) => Slot::new(index).map(App::Ota),
-            None if hit(self.factory) => Some(App::Factory),
-            None if hit(self.test) => Some(App::Test),
+            None if self.factory.overlaps(byte) => Some(App::Factory),
+            None if self.test.overlaps(byte) => Some(App::Test),
             None => None,
         }
     }
+
+    /// Takes in one entry.
+    fn add<E>(&mut self, index: u8, entry: &Partition) -> Result<(), LayoutError<E>> {
+        let (place, updated) = match entry.app() {
+            Some(App::Factory) => (Some(&mut self.factory), false),
+            Some(App::Test) => (Some(&mut self.test), false),
+            Some(App::Ota(slot)) => (self.slots.get_mut(usize::from(slot.index())), true),
+            None if entry.kind() == OTADATA => (Some(&mut self.otadata), true),
+            None => (None, false),
+        };
+        let Some(place) = place else { return Ok(()) };
+        if updated {
+            check_writable(index, entry)?;
+        }
+        let region = entry.region();
+        let app = entry.ty == Type::APP;
+        let (align, min) = if app { (APP_ALIGN, SECTOR) } else { (SECTOR, OTADATA_MIN) };
+        check_shape(index, region, align, min)?;
+        if place.size != 0 {
+            return Err(LayoutError::Duplicate { index, kind: entry.kind() });
+        }
+        *place = region;
+        Ok(())
+    }
+
+    /// Counts the slots, once all entries are in.
+    fn complete<E>(mut self) -> Result<Self, LayoutError<E>> {
+        if self.otadata.size == 0 {
+            return Err(LayoutError::NoOtadata);
+        }
+        let slots = || (0..Slot::MAX as u8).zip(&self.slots);
+        let highest = slots().rfind(|(_, region)| region.size != 0);
+        let highest =
+            highest.and_then(|(index, _)| Slot::new(index)).ok_or(LayoutError::NoSlots)?;
+        let missing = slots().find(|(_, region)| region.size == 0);
+        let missing = missing.and_then(|(index, _)| Slot::new(index));
+        if let Some(missing) = missing.filter(|missing| *missing < highest) {
+            let [missing, highest] = [missing, highest].map(App::Ota);
+            return Err(LayoutError::SlotGap { missing, highest });
+        }
+        self.count = highest.index() + 1;
+        Ok(self)
+    }
+}
+
+/// The region, unless it is empty.
+fn some(region: Region) -> Option<Region> {
+    (region.size != 0).then_some(region)
 }
 
 impl PartitionTable {
@@ -94,58 +142,19 @@ impl PartitionTable {
         &self,
         flash: &mut F,
     ) -> Result<AppLayout, LayoutError<F::Error>> {
-        let mut otadata = None;
         let mut layout = AppLayout {
             otadata: Region::default(),
-            factory: None,
-            test: None,
+            factory: Region::default(),
+            test: Region::default(),
             slots: [Region::default(); Slot::MAX],
             count: 0,
         };
-        let mut highest = None;
         for index in 0..self.count {
             let entry = self.entry(flash, index)?;
             self.check_place(flash, index, &entry)?;
-            let region = entry.region();
-            let place = match entry.app() {
-                Some(App::Factory) => &mut layout.factory,
-                Some(App::Test) => &mut layout.test,
-                Some(App::Ota(slot)) => {
-                    highest = highest.max(Some(slot));
-                    check_writable(index, &entry)?;
-                    check_shape(index, region, APP_ALIGN, SECTOR)?;
-                    if let Some(place) = layout.slots.get_mut(usize::from(slot.index())) {
-                        if *place != Region::default() {
-                            return Err(LayoutError::Duplicate { index, kind: entry.kind() });
-                        }
-                        *place = region;
-                    }
-                    continue;
-                }
-                None if entry.kind() == OTADATA => {
-                    check_writable(index, &entry)?;
-                    check_shape(index, region, SECTOR, OTADATA_MIN)?;
-                    &mut otadata
-                }
-                None => continue,
-            };
-            if entry.ty == Type::APP {
-                check_shape(index, region, APP_ALIGN, SECTOR)?;
-            }
-            if place.replace(region).is_some() {
-                return Err(LayoutError::Duplicate { index, kind: entry.kind() });
-            }
+            layout.add(index, &entry)?;
         }
-        layout.otadata = otadata.ok_or(LayoutError::NoOtadata)?;
-        let highest = highest.ok_or(LayoutError::NoSlots)?;
-        for (index, region) in (0..=highest.index()).zip(&layout.slots) {
-            if *region == Region::default() {
-                let missing = Slot::new(index).map_or(App::Ota(highest), App::Ota);
-                return Err(LayoutError::SlotGap { missing, highest: App::Ota(highest) });
-            }
-        }
-        layout.count = highest.index() + 1;
-        Ok(layout)
+        layout.complete()
     }
 
     /// Checks that a partition lies within flash and apart from earlier entries and the table.

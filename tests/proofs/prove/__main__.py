@@ -4,22 +4,36 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 
+import app_tables
 import partitions
 import select_entries
 from machine import Machine, Unproven
 
 def crc(machine):
     """seq_crc is the CRC-32 of ESP-IDF's mask ROM"""
-    tried = subprocess.run([machine.program], stdout=subprocess.PIPE, text=True)
+    try_all(machine.program)
+
+
+def slots(machine):
+    """validate takes otadata and slots without a gap, and names the first gap otherwise"""
+    try_all(Path(machine.program).with_name("slots"))
+
+
+def try_all(program):
+    """Runs a program that tries all inputs, as that is cheaper than a derivation."""
+    tried = subprocess.run([program], stdout=subprocess.PIPE, text=True)
     if tried.returncode:
         raise Unproven(tried.stdout.strip() or f"the program ended with status {tried.returncode}")
 
 
 THEOREMS = [
     ("crc", "all 2^32 sequence numbers, tried", crc),
+    ("layout-slots", "all 2^16 sets of slots, with otadata and without, tried", slots),
     *select_entries.THEOREMS,
     *partitions.THEOREMS,
+    *app_tables.THEOREMS,
 ]
 
 

@@ -74,7 +74,8 @@ class Machine:
 
     def find(self, path):
         """Address of the only function whose path ends so, such as `otadata::active`."""
-        names = "".join(f"{len(name)}{name}" for name in path.split("::"))
+        # An implementation of something elsewhere has a part of its own in between.
+        names = r"([0-9]+_\$LT\$impl.*GT\$)?".join(f"{len(name)}{name}" for name in path.split("::"))
         pattern = re.compile(f"^_ZN.*{names}17h[0-9a-f]{{16}}E")
         found = {s.rebased_addr for s in self.symbols if pattern.match(s.name)}
         if len(found) != 1:
@@ -100,13 +101,24 @@ class Machine:
         No path is left out: one that panics, that leaves the program or that cannot be followed is an
         error.
         """
+        return self.follow(self.enter(state, function, *arguments), [self.end])
+
+    @property
+    def end(self):
+        """The address to which `call` and `enter` have functions return."""
+        return self.project.simos.return_deadend
+
+    def enter(self, state, function, *arguments):
+        """The state in which the function begins."""
         address = self.find(function) if isinstance(function, str) else function
-        end = self.project.simos.return_deadend
         arguments = [a if isinstance(a, int) else a.zero_extend(64 - a.size()) for a in arguments]
         prototype = f"long f({', '.join(['long'] * len(arguments))})"
-        start = self.project.factory.call_state(
-            address, *arguments, base_state=state.copy(), ret_addr=end, prototype=prototype
+        return self.project.factory.call_state(
+            address, *arguments, base_state=state.copy(), ret_addr=self.end, prototype=prototype
         )
+
+    def follow(self, start, stops):
+        """All states that come next to one of some addresses; `call` tells what is an error."""
         paths = self.project.factory.simulation_manager(start, save_unconstrained=True)
         while paths.active:
             paths.step()
@@ -117,11 +129,13 @@ class Machine:
                 raise Unproven(f"a path leaves the program, {self.where(lost)}", lost)
             for panicked in paths.deadended:
                 raise Unproven(f"panics, {self.where(panicked)}", panicked)
-            paths.move("active", "ended", lambda state: state.addr == end)
-        ended = paths.stashes.get("ended", [])
-        if not ended:
+            paths.move("active", "stopped", lambda state: state.addr in stops)
+            for state in paths.active + paths.stashes.get("stopped", []):
+                state.downsize()
+        stopped = paths.stashes.get("stopped", [])
+        if not stopped:
             raise Unproven("no path returns")
-        return ended
+        return stopped
 
     def where(self, state):
         """The functions that a path went through last."""

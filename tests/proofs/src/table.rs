@@ -2,16 +2,14 @@
 
 use ota_core::partition::{App, ENTRY_LEN, Partition, Region};
 use ota_core::table::BootTable;
-use ota_core::{Generation, SliceFlash};
 
 /// The addresses of the functions, so that they are linked.
-pub(crate) fn exported() -> [*const (); 6] {
+pub(crate) fn exported() -> [*const (); 5] {
     [
         partition_parse as *const (),
         partition_emit as *const (),
         partition_view as *const (),
         regions_overlap as *const (),
-        boot_table_load as *const (),
         boot_table_view as *const (),
     ]
 }
@@ -65,12 +63,6 @@ extern "C" fn partition_view(partition: &Partition, fields: &mut Fields) {
 extern "C" fn regions_overlap(a: &[u32; 2], b: &[u32; 2]) -> bool {
     let [a, b] = [a, b].map(|&[offset, size]| Region { offset, size });
     a.overlaps(b)
-}
-
-/// Links `BootTable::collect`, which is not public.
-extern "C" fn boot_table_load(table: &mut BootTable, flash: &[u8; 0xC00]) -> bool {
-    let loaded = BootTable::load(&mut SliceFlash(flash), 0, u32::MAX, Generation::V6_1);
-    loaded.map(|loaded| *table = loaded).is_ok()
 }
 
 /// otadata, factory, test and slot `k`, then the number of slots.

@@ -35,7 +35,7 @@ lint: fmt clippy doc
 
 # Check formatting, also of the crates outside the workspace.
 fmt:
-    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/*.rs sim/fixtures/pack/src/bin/*.rs sim/fixtures/app/build.rs tests/clients/src/main.rs tests/flasher/src/main.rs tests/proofs/src/main.rs update-agent/fuzz/src/lib.rs update-agent/fuzz/fuzz_targets/*.rs device-fw/build.rs device-fw/src/main.rs device-fw/family/src/main.rs tests/foreign-fw/build.rs tests/foreign-fw/src/bin/*.rs
+    cargo fmt --all --check && rustfmt --check --edition 2024 ota-core/size/src/main.rs sim/fixtures/*/src/*.rs sim/fixtures/pack/src/bin/*.rs sim/fixtures/app/build.rs tests/clients/src/main.rs tests/flasher/src/main.rs tests/proofs/src/main.rs tests/proofs/src/slots.rs update-agent/fuzz/src/lib.rs update-agent/fuzz/fuzz_targets/*.rs device-fw/build.rs device-fw/src/main.rs device-fw/family/src/main.rs tests/foreign-fw/build.rs tests/foreign-fw/src/bin/*.rs
 
 # Run clippy on all targets.
 clippy:

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import app_tables
+import boot_tables
 import partitions
 import select_entries
 from machine import Machine, Unproven
@@ -34,6 +35,7 @@ THEOREMS = [
     *select_entries.THEOREMS,
     *partitions.THEOREMS,
     *app_tables.THEOREMS,
+    *boot_tables.THEOREMS,
 ]
 
 

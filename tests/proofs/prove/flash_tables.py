@@ -5,7 +5,7 @@ import claripy
 
 from machine import ARGUMENTS, ROOM, Unproven, le, prove
 
-LOADED, VERDICT, CHIP, RESULT, SIZES = (ARGUMENTS + at * ROOM for at in range(5))
+LOADED, VERDICT, CHIP, RESULT = (ARGUMENTS + at * ROOM for at in range(4))
 # Codes of `proofs::tables::Verdict`.
 OUT_OF_BOUNDS, FAILED = 1, 2
 # How far a table has been read: so many records were entries, an even or an odd number.
@@ -105,9 +105,3 @@ def prove_verdict(state, code, index, offset, region, size):
     )
     expected = claripy.Concat(code, index, offset, region, size)
     prove(state, is_ == expected, verdict=is_, expected=expected)
-
-
-def sizes(machine):
-    """Sizes of what `proofs::tables::sizes` names, in its order."""
-    [state] = machine.call(machine.blank(), "tables::sizes", SIZES)
-    return [le(state, SIZES + 8 * at, 8).concrete_value for at in range(5)]

@@ -21,6 +21,10 @@ impl Subject for NamedSlots {
         true
     }
 
+    fn plain_only(&self) -> Option<&'static str> {
+        API.plain_only()
+    }
+
     fn startup(&self, device: Device<'_>) -> Result<(), Failure> {
         API.startup(device)
     }

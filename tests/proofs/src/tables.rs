@@ -1,26 +1,13 @@
 //! Whole partition tables: `ota_core::table`.
 
 use crate::flash::{Chip, Fault};
-use ota_core::partition::{App, Region};
-use ota_core::table::{
-    AppLayout, BootTable, BootTableError, LayoutError, PartitionTable, TableError,
-};
+use ota_core::partition::Region;
+use ota_core::table::{BootTable, BootTableError, PartitionTable, TableError};
 use ota_core::{Generation, ReadError};
 
 /// The addresses of the functions, so that they are linked.
-pub(crate) fn exported() -> [*const (); 10] {
-    [
-        boot_load as *const (),
-        app_load as *const (),
-        app_view as *const (),
-        layout_check as *const (),
-        layout_view as *const (),
-        layout_error as *const (),
-        entry_error as *const (),
-        sizes as *const (),
-        layout_verdict as *const (),
-        entry_verdict as *const (),
-    ]
+pub(crate) fn exported() -> [*const (); 3] {
+    [boot_load as *const (), app_load as *const (), app_view as *const ()]
 }
 
 /// What came of a table: 0, or the number of an error, and what the error says.
@@ -31,7 +18,7 @@ pub(crate) struct Verdict {
     index: u32,
     offset: u32,
     region: Region,
-    /// The size that a region exceeds, or has to have; or another region's.
+    /// The size that a region exceeds.
     size: u64,
 }
 
@@ -114,110 +101,4 @@ fn table_error(error: TableError<Fault>) -> Verdict {
 /// Offset and number of entries.
 extern "C" fn app_view(table: &PartitionTable, view: &mut [u32; 2]) {
     *view = [table.offset(), table.count().into()];
-}
-
-type EntryResult = Result<(), LayoutError<Fault>>;
-type LayoutResult = Result<AppLayout, LayoutError<Fault>>;
-
-extern "C" fn layout_check(table: &PartitionTable, chip: &mut Chip, result: &mut LayoutResult) {
-    *result = table.validate(chip);
-}
-
-/// Sizes in bytes of both tables, a layout, the result for an entry, and an error.
-extern "C" fn sizes(sizes: &mut [usize; 5]) {
-    *sizes = [
-        size_of::<BootTable>(),
-        size_of::<PartitionTable>(),
-        size_of::<AppLayout>(),
-        size_of::<EntryResult>(),
-        size_of::<LayoutError<Fault>>(),
-    ];
-}
-
-/// The error in a result; null if there is none.
-extern "C" fn layout_error(result: &LayoutResult) -> *const LayoutError<Fault> {
-    result.as_ref().err().map_or(std::ptr::null(), std::ptr::from_ref)
-}
-
-/// The error in a result; null if there is none.
-extern "C" fn entry_error(result: &EntryResult) -> *const LayoutError<Fault> {
-    result.as_ref().err().map_or(std::ptr::null(), std::ptr::from_ref)
-}
-
-/// Whether there is a factory and a test application, the number of slots, and the regions of otadata, of both
-/// applications, and of slot `k`.
-extern "C" fn layout_view(layout: &AppLayout, k: u32, view: &mut ([u32; 3], [Region; 4])) {
-    let (factory, test) = (layout.factory(), layout.test());
-    let slot = layout.slots().get(k as usize).copied();
-    view.0 = [factory.is_some().into(), test.is_some().into(), layout.slot_count().into()];
-    view.1 = [Some(layout.otadata()), factory, test, slot].map(Option::unwrap_or_default);
-}
-
-extern "C" fn layout_verdict(result: &LayoutResult, verdict: &mut Verdict) {
-    *verdict = match *result {
-        Ok(_) => Verdict::default(),
-        Err(error) => layout_fault(error),
-    };
-}
-
-extern "C" fn entry_verdict(result: &EntryResult, verdict: &mut Verdict) {
-    *verdict = match *result {
-        Ok(()) => Verdict::default(),
-        Err(error) => layout_fault(error),
-    };
-}
-
-fn number(app: App) -> u32 {
-    match app {
-        App::Ota(slot) => slot.index().into(),
-        App::Factory | App::Test => u32::MAX,
-    }
-}
-
-fn layout_fault(error: LayoutError<Fault>) -> Verdict {
-    let none = Verdict::default;
-    match error {
-        LayoutError::Table(error) => table_error(error),
-        LayoutError::OutOfFlash { index, region, capacity } => {
-            Verdict { code: 10, index: index.into(), offset: 0, region, size: capacity }
-        }
-        LayoutError::Overlap { index, region, other, other_region } => Verdict {
-            code: 11,
-            index: index.into(),
-            offset: other.into(),
-            region,
-            size: u64::from(other_region.offset) << 32 | u64::from(other_region.size),
-        },
-        LayoutError::OverlapsTable { index, region, table } => Verdict {
-            code: 12,
-            index: index.into(),
-            offset: 0,
-            region,
-            size: u64::from(table.offset) << 32 | u64::from(table.size),
-        },
-        LayoutError::Misaligned { index, region, offset_align, size_align } => Verdict {
-            code: 13,
-            index: index.into(),
-            offset: 0,
-            region,
-            size: u64::from(offset_align) << 32 | u64::from(size_align),
-        },
-        LayoutError::TooSmall { index, region, min } => {
-            Verdict { code: 14, index: index.into(), offset: 0, region, size: min.into() }
-        }
-        LayoutError::Readonly { index, region } => {
-            Verdict { code: 15, index: index.into(), region, ..none() }
-        }
-        LayoutError::Duplicate { index, kind } => Verdict {
-            code: 16,
-            index: index.into(),
-            offset: u32::from(kind.ty.0) << 8 | u32::from(kind.subtype.0),
-            ..none()
-        },
-        LayoutError::NoOtadata => Verdict { code: 17, ..none() },
-        LayoutError::NoSlots => Verdict { code: 18, ..none() },
-        LayoutError::SlotGap { missing, highest } => {
-            Verdict { code: 19, index: number(missing), offset: number(highest), ..none() }
-        }
-    }
 }

@@ -27,7 +27,7 @@ fn survives_every_cut(
 
     let otadata = device.layout.apps().otadata().offset;
     let words = [0, 24, 28, 0x1000, 0x1018, 0x101C].map(|at| otadata + at..otadata + at + 4);
-    let watch = Watch { ranges: &words, dictionary: &[0, 1, 2, 3, 4] };
+    let watch = Watch { ranges: &words, dictionary: &[0, 1, 2, 3, 4], encrypted: false };
     let profile = FaultProfile::enumerable(1).without(FaultClass::Collateral);
     assert!(!recording.is_empty());
     for recorded in &recording {

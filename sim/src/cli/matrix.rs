@@ -145,9 +145,10 @@ fn combinations(args: &Device) -> Vec<(Generation, Rollback, &'static dyn Subjec
     }
     let mut combinations = Vec::new();
     for &generation in generations {
-        let anti = args.all && args.rollback == RollbackArg::Both;
-        let anti = anti.then_some(Rollback::Anti).filter(|_| Bootloader::has_rollback(generation));
-        for rollback in args.rollback.values(generation).iter().copied().chain(anti) {
+        // Of all bootloaders, those that there are.
+        let exists =
+            |it: &&Rollback| !args.all || !it.is_on() || Bootloader::has_rollback(generation);
+        for &rollback in args.rollback.values(generation).iter().filter(exists) {
             combinations.extend(chosen.iter().map(|&subject| (generation, rollback, subject)));
         }
     }

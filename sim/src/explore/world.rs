@@ -86,7 +86,7 @@ pub enum WorldError {
     /// There must be another image to update to, from each.
     #[error("the images must differ: two, and with a factory partition two besides the one in it")]
     TooFewImages,
-    /// Anti-rollback is for tables without a factory application, which could not be too old.
+    /// ESP-IDF's anti-rollback does not support a factory application.
     #[error(
         "anti-rollback goes with slots alone, and {0} has a factory application: choose another layout"
     )]

@@ -87,17 +87,8 @@ impl NorFlash for Chip {
         if let Some(encryption) = self.encryption_at(offset) {
             return self.write_encrypted(&encryption, offset, bytes);
         }
-        let mut at = offset;
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (chunk, tail) = rest.split_at(rest.len().min(self.driver.chunk(at)));
-            self.write_enable()?;
-            self.program_page(at, chunk)?;
-            self.finish(at)?;
-            at += chunk.len() as u32;
-            rest = tail;
-        }
-        Ok(())
+        let driver = self.driver;
+        self.program(offset, bytes, |at, left| left.min(driver.chunk(at)))
     }
 }
 
@@ -137,11 +128,22 @@ impl Chip {
         }
         let mut ciphertext = bytes.to_vec();
         encryption.encrypt(offset, &mut ciphertext);
+        let whole_row = |at: u32, left| (at as usize).is_multiple_of(row) && left >= row;
+        self.program(offset, &ciphertext, |at, left| if whole_row(at, left) { row } else { block })
+    }
+
+    /// Programs `bytes` in one operation after the other, of a length that depends on its address and on
+    /// how many bytes are left.
+    fn program(
+        &mut self,
+        offset: u32,
+        bytes: &[u8],
+        length: impl Fn(u32, usize) -> usize,
+    ) -> Result<(), FlashError> {
         let mut at = offset;
-        let mut rest = ciphertext.as_slice();
+        let mut rest = bytes;
         while !rest.is_empty() {
-            let whole_row = (at as usize).is_multiple_of(row) && rest.len() >= row;
-            let (chunk, tail) = rest.split_at(if whole_row { row } else { block });
+            let (chunk, tail) = rest.split_at(length(at, rest.len()));
             self.write_enable()?;
             self.program_page(at, chunk)?;
             self.finish(at)?;

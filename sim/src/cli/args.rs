@@ -107,7 +107,7 @@ pub(super) struct Device {
     /// Partition table to explore instead, CSV or binary
     #[arg(long, value_name = "FILE", conflicts_with = "layout", help_heading = "Device")]
     pub(super) partitions: Option<PathBuf>,
-    /// All update code under the bootloaders of all releases, and more layouts; takes minutes
+    /// All update code under the bootloaders of all releases, and more layouts; takes long
     #[arg(long, conflicts_with_all = ["subject", "bootloader"], help_heading = "Device")]
     pub(super) all: bool,
     /// Release of ESP-IDF that the bootloader comes from, may be repeated

@@ -7,7 +7,7 @@ use super::error::ReplayError;
 use super::shift;
 use crate::explore::{
     AppRun, BootRun, Broken, Cycle, Finding, Flash, Hit, Invariant, Request, Spec, State, What,
-    World, Writer, recognise, torn_state,
+    World, Writer, forged, recognise, torn_state,
 };
 use crate::firmware::FirmwareId;
 use crate::flash::{Memory, Recorded};
@@ -80,6 +80,15 @@ impl Trace {
             device = next;
         }
         Ok(Self { cycles: traces })
+    }
+
+    /// Whether a cut made a well-formed entry out of words that do not belong together.
+    pub(super) fn has_forged(&self, world: &World<'_>) -> bool {
+        self.cycles.iter().filter_map(|cycle| cycle.cut.as_ref()).any(|cut| {
+            let [before, torn, after] = [&cut.recorded.before, &cut.memory, &cut.recorded.after]
+                .map(|it| world.raw_entries(it));
+            forged(&before, &torn, &after)
+        })
     }
 
     /// How `finding` shows in the last cycle.

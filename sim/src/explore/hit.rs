@@ -76,7 +76,7 @@ pub(crate) fn recognise(
     let both_rejected = entries.iter().all(SelectEntry::is_invalid)
         && !entries.iter().all(SelectEntry::is_blank_or_bad_crc)
         && world.layout.apps().factory().is_none();
-    if counts_differ(world, broken, boot) {
+    if counts_differ(world, entries, broken, boot) {
         return Some(Hazard::H13);
     }
     match &broken.what {
@@ -111,16 +111,25 @@ pub(crate) fn recognise(
 }
 
 /// Whether a gap in the numbers of slots is behind it: an update fails, or any call of an application that
-/// counts no slots at all, or the bootloader chose a slot that is not there.
-fn counts_differ(world: &World<'_>, broken: &Broken, boot: &Boot) -> bool {
+/// counts no slots at all, or the bootloader chose a slot that is not there, or the active entry stands for
+/// another slot to the application.
+fn counts_differ(
+    world: &World<'_>,
+    entries: &[SelectEntry; 2],
+    broken: &Broken,
+    boot: &Boot,
+) -> bool {
     let apps = world.layout.apps();
-    apps.unbroken_count() < apps.slot_count()
+    let [all, unbroken] = [apps.slot_count(), apps.unbroken_count()].map(u32::from);
+    let active = otadata::active(entries).map(|active| &entries[active]);
+    unbroken < all
         && match &broken.what {
             What::Failed(Call::Update, _) => true,
-            What::Failed(..) => apps.unbroken_count() == 0,
+            What::Failed(..) => unbroken == 0,
             What::NotChosen(_) | What::NoBoot(_) | What::Booted(..) => {
                 let selected = boot.selected.and_then(Choice::app);
                 selected.is_some_and(|app| apps.app(app).is_none())
+                    || active.is_some_and(|it| it.slot_index(all) != it.slot_index(unbroken))
             }
             What::Selected(_) | What::Erased { .. } => false,
         }

@@ -10,6 +10,7 @@ use ota_core::image::DESCRIPTOR_OFFSET;
 use ota_core::otadata::{self, SelectEntry, State as OtaState};
 use ota_core::partition::Region;
 use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::rc::Rc;
 
 /// State words that readers of a select entry tell apart.
@@ -186,7 +187,7 @@ pub(crate) fn torn<'r>(
     let (ranges, dictionary) = match slot {
         Some((_, region)) => {
             let version = region.offset + DESCRIPTOR_OFFSET + 4;
-            (vec![version..version + 4; 1], world.comparable_versions())
+            (iter::once(version..version + 4).collect(), world.comparable_versions())
         }
         // Words of ciphertext mean nothing to a reader, but the two blocks of an entry hold those fields.
         None if encrypted => ([fields(0), fields(1)].concat(), Vec::new()),

@@ -1,3 +1,7 @@
+mod anti_rollback;
+mod confirmation;
+mod releases;
+
 use super::ota_ops::{Session, next_seq};
 use super::*;
 use crate::bootloader::AntiRollback;
@@ -28,11 +32,6 @@ fn slot(index: u8) -> Slot {
 
 fn image(seed: u64) -> Vec<u8> {
     ImageBuilder::new(IMAGE_SIZE).seed(seed).build()
-}
-
-/// The image of another security version.
-fn secure(version: u32) -> Vec<u8> {
-    ImageBuilder::new(IMAGE_SIZE).seed(99).secure_version(version).build()
 }
 
 /// What erases a sector of otadata and programs an entry, in bytes.
@@ -417,72 +416,6 @@ fn slots_count_up_to_the_first_gap() {
 }
 
 #[test]
-fn confirmation_rewrites_the_active_entry_in_place() {
-    let label = [0x5A; 20];
-    let pending = SelectEntry { label, ..entry(2, State::PENDING_VERIFY) };
-    let mut bench = Bench::two_slots(ota(1), [entry(1, State::VALID), pending]);
-    let (result, operations) = bench.call(|device| EspIdf::default().confirm(device));
-    assert_eq!(result, Ok(()));
-    assert_eq!(operations, rewrite(0x1_0000, 2, label, 2, CRC_OF_2));
-
-    let (result, operations) = bench.call(|device| EspIdf::default().confirm(device));
-    assert_eq!((result, operations), (Ok(()), vec![]), "confirmed already");
-}
-
-#[test]
-fn confirmation_takes_the_active_entry_for_the_running_one() {
-    let entries = [entry(1, State::VALID), entry(2, State::PENDING_VERIFY)];
-    for running in [ota(0), App::Factory] {
-        let mut bench = Bench::factory_and_two_slots(running, entries);
-        let (result, operations) = bench.call(|device| EspIdf::default().confirm(device));
-        assert_eq!(result, Ok(()));
-        assert_eq!(operations, rewrite(0xE000, 2, NO_LABEL, 2, CRC_OF_2), "{running}");
-    }
-}
-
-#[test]
-fn confirmation_without_an_active_entry_fails_outside_factory() {
-    let entries = [entry(1, State::ABORTED), BLANK];
-    for (running, expected) in [(App::Factory, Ok(())), (ota(0), Err("ESP_FAIL (-0x1)".into()))] {
-        let mut bench = Bench::factory_and_two_slots(running, entries);
-        let outcome = bench.call(|device| EspIdf::default().confirm(device));
-        assert_eq!(outcome, (expected, vec![]), "{running}");
-    }
-}
-
-#[test]
-fn rejection_rewrites_the_active_entry_in_place() {
-    let entries = [entry(1, State::VALID), entry(2, State::PENDING_VERIFY)];
-    let mut bench = Bench::two_slots(ota(1), entries);
-    let (result, operations) = bench.call(|device| EspIdf::default().reject(device));
-    assert_eq!(result, Ok(()));
-    assert_eq!(operations, rewrite(0x1_0000, 2, NO_LABEL, 3, CRC_OF_2));
-}
-
-#[test]
-fn rejection_needs_an_image_to_return_to() {
-    let lone = [entry(1, State::PENDING_VERIFY), BLANK];
-    let both = [entry(1, State::VALID), entry(2, State::PENDING_VERIFY)];
-    let (slots, factory): (fn(_, _) -> _, fn(_, _) -> _) =
-        (Bench::two_slots, Bench::factory_and_two_slots);
-    for (mut bench, expected) in [
-        (factory(ota(0), lone), None),
-        (
-            factory(ota(0), lone).without_image(App::Factory),
-            Some("ESP_ERR_OTA_ROLLBACK_FAILED (0x1505)"),
-        ),
-        // Factory does not count while another entry is valid.
-        (factory(ota(1), both).without_image(ota(0)), Some("ESP_ERR_OTA_ROLLBACK_FAILED (0x1505)")),
-        (slots(ota(0), lone), Some("ESP_ERR_OTA_ROLLBACK_FAILED (0x1505)")),
-        (slots(ota(0), [BLANK, BLANK]), Some("ESP_FAIL (-0x1)")),
-    ] {
-        let (result, operations) = bench.call(|device| EspIdf::default().reject(device));
-        assert_eq!(result.err().as_deref(), expected);
-        assert_eq!(operations.is_empty(), expected.is_some());
-    }
-}
-
-#[test]
 fn selecting_factory_erases_both_entries_in_order() {
     let entries = [entry(3, State::VALID), entry(2, State::VALID)];
     let mut bench = Bench::factory_and_two_slots(ota(0), entries);
@@ -524,113 +457,4 @@ fn sequence_numbers_follow_the_loop_of_the_original() {
     // Reads as blank, and is reported as a success.
     assert_eq!(next_seq(0xFFFF_FFFE, slot(0), 2), Ok(u32::MAX));
     assert!(next_seq(0xFFFF_FFFE, slot(0), 4).is_err());
-}
-
-fn updated(subject: &dyn Subject, bench: &mut Bench) -> String {
-    let (result, _) = bench.call(|device| subject.update(device, &image(99)));
-    assert_eq!(result, Ok(()), "{subject:?}");
-    bench.entries()
-}
-
-/// v5.5 and later revoke the entry of the slot that they write. Up to v5.5 the slot that is selected
-/// already is selected once more, by the other entry; since v6.0 in place.
-#[test]
-fn releases_differ_in_two_ways() {
-    let release = |release| EspIdf { release, extent: None };
-    let both = [entry(1, State::VALID), entry(2, State::VALID)];
-    for (subject, sectors) in
-        [(release(Release::V5_4), 1), (release(Release::V5_5), 2), (release(Release::V6_1), 2)]
-    {
-        let mut bench = Bench::two_slots(ota(1), both);
-        let (_, operations) = bench.call(|device| subject.update(device, &image(99)));
-        let otadata = bench.layout.apps().otadata();
-        let erases = operations
-            .iter()
-            .filter(|it| matches!(it.kind, OperationKind::Erase(_)) && it.offset == otadata.offset);
-        assert_eq!(erases.count(), sectors, "{subject:?}");
-        assert_eq!(bench.entries(), "[3/NEW | 2/VALID]");
-    }
-    let selected = [entry(1, State::VALID), entry(2, State::NEW)];
-    for (subject, entries) in [
-        (release(Release::V5_4), "[2/NEW | 2/NEW]"),
-        (release(Release::V5_5), "[2/NEW | 2/NEW]"),
-        (release(Release::V6_1), "[1/VALID | 2/NEW]"),
-    ] {
-        let mut bench = Bench::two_slots(ota(0), selected);
-        assert_eq!(updated(&subject, &mut bench), entries, "{subject:?}");
-    }
-}
-
-/// ota_0 is selected and does not boot, so ota_1 runs.
-#[test]
-fn ruuvi_keeps_the_entry_of_the_running_image_since_it_was_fixed() {
-    let fallback = [entry(3, State::ABORTED), entry(2, State::VALID)];
-    for (fixed, entries) in [(false, "[3/NEW | 2/VALID]"), (true, "[3/NEW | 2/VALID]")] {
-        let mut bench = Bench::two_slots(ota(1), fallback);
-        assert_eq!(updated(&Ruuvi { fixed }, &mut bench), entries);
-    }
-    let fallback = [entry(3, State::PENDING_VERIFY), entry(2, State::VALID)];
-    for (fixed, entries) in [(false, "[3/PENDING_VERIFY | 3/NEW]"), (true, "[3/NEW | 2/VALID]")] {
-        let mut bench = Bench::two_slots(ota(1), fallback);
-        assert_eq!(updated(&Ruuvi { fixed }, &mut bench), entries);
-    }
-}
-
-#[test]
-fn ruuvi_confirms_only_the_running_image() {
-    let fallback = [entry(3, State::PENDING_VERIFY), entry(2, State::VALID)];
-    let mut bench = Bench::two_slots(ota(1), fallback);
-    let (result, operations) = bench.call(|device| Ruuvi { fixed: false }.confirm(device));
-    assert_eq!((result, operations), (Ok(()), Vec::new()));
-    bench.running = ota(0);
-    let (result, _) = bench.call(|device| Ruuvi { fixed: false }.confirm(device));
-    assert_eq!((result, bench.entries().as_str()), (Ok(()), "[3/VALID | 2/VALID]"));
-}
-
-/// The slot is erased, and otadata stays as it is.
-#[test]
-fn under_anti_rollback_an_old_image_is_not_selected() {
-    for (version, result, entries) in [
-        (1, Err("ESP_ERR_OTA_SMALL_SEC_VER (0x1504)".into()), "[1/VALID | -]"),
-        (2, Ok(()), "[1/VALID | 2/NEW]"),
-    ] {
-        let mut bench =
-            Bench::two_slots(ota(0), [entry(1, State::VALID), BLANK]).with_anti_rollback(2);
-        let (updated, _) = bench.call(|device| EspIdf::default().update(device, &secure(version)));
-        let slot = bench.layout.apps().slots().nth(1).expect("two slots");
-        let mut head = [0; 1];
-        bench.chip.memory().read(slot.offset, &mut head);
-        assert_eq!(head == [0xFF], updated.is_err());
-        assert_eq!((updated, bench.entries().as_str()), (result, entries));
-    }
-}
-
-#[test]
-fn under_anti_rollback_confirming_burns_the_version_after_the_entry_is_written() {
-    for (version, burnt, result) in [
-        (2, 2, Ok(())),
-        (16, 16, Ok(())),
-        (17, 1, Err("ESP_ERR_INVALID_ARG (0x102)".into())),
-        (0, 1, Ok(())),
-    ] {
-        let mut bench = Bench::two_slots(ota(0), [entry(1, State::PENDING_VERIFY), BLANK])
-            .with_anti_rollback(1);
-        let mut memory = bench.chip.memory().clone();
-        memory.set(bench.layout.apps().slots().next().expect("a slot").offset, &secure(version));
-        bench.chip = Chip::with_memory(Part::W25Q32JV, memory).with_driver(Driver::ESP_IDF_APP);
-        let (confirmed, operations) = bench.call(|device| EspIdf::default().confirm(device));
-        assert_eq!((confirmed, operations.len()), (result, 2), "{version}");
-        assert_eq!((bench.secure_version, bench.entries().as_str()), (burnt, "[1/VALID | -]"));
-    }
-}
-
-#[test]
-fn under_anti_rollback_an_old_image_and_factory_are_nothing_to_return_to() {
-    let both = [entry(1, State::VALID), entry(2, State::PENDING_VERIFY)];
-    let only = [BLANK, entry(2, State::PENDING_VERIFY)];
-    for (entries, burnt, possible) in [(both, 0, true), (both, 1, false), (only, 0, false)] {
-        let mut bench = Bench::factory_and_two_slots(ota(1), entries).with_anti_rollback(burnt);
-        let (rejected, _) = bench.call(|device| EspIdf::default().reject(device));
-        assert_eq!(rejected.is_ok(), possible, "{entries:?}, {burnt} in eFuse");
-    }
 }

@@ -5,7 +5,7 @@ use crate::cbor::{Fields, Writer};
 use crate::error::{Failure, Rc};
 use crate::frame::{self, Receiver};
 use crate::header::{HEADER_LEN, Header, Op, Version};
-use crate::upload::Upload;
+use crate::img::Slots;
 use crate::{cutpoint, img, os};
 
 /// Most bytes of a response, header included. A list of seven images fits.
@@ -23,7 +23,7 @@ pub struct Agent<const N: usize> {
     info: FirmwareInfo,
     receiver: Receiver<N>,
     response: [u8; RESPONSE_LEN],
-    upload: Option<Upload>,
+    slots: Slots,
 }
 
 /// A request that was understood.
@@ -47,13 +47,13 @@ pub(crate) type Answer = Result<After, Failure>;
 impl<const N: usize> Agent<N> {
     /// An agent in a device that runs this firmware.
     pub const fn new(info: FirmwareInfo) -> Self {
-        Self { info, receiver: Receiver::new(), response: [0; RESPONSE_LEN], upload: None }
+        Self { info, receiver: Receiver::new(), response: [0; RESPONSE_LEN], slots: Slots::new() }
     }
 
     /// Takes console input, in pieces of any size. Requests in it are answered before this returns;
     /// everything else is ignored.
     pub fn receive<B: Board>(&mut self, bytes: &[u8], board: &mut B) {
-        let Self { info, receiver, response, upload } = self;
+        let Self { info, receiver, response, slots } = self;
         for &byte in bytes {
             let Some(packet) = receiver.push(byte) else { continue };
             let Some((&header, data)) = packet.split_first_chunk() else { continue };
@@ -69,7 +69,7 @@ impl<const N: usize> Agent<N> {
                 let request = Request { op: header.op, command: header.command, fields };
                 match header.group {
                     os::GROUP => os::handle(&request, info, N, reply),
-                    img::GROUP => img::handle(&request, info, upload, reply, board),
+                    img::GROUP => img::handle(&request, info, slots, reply, board),
                     cutpoint::GROUP => cutpoint::handle(&request, info, reply, board),
                     _ => Err(Rc::NotSupported.into()),
                 }

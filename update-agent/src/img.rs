@@ -10,6 +10,7 @@ use crate::agent::{After, Answer, Request};
 use crate::board::{Board, FirmwareInfo};
 use crate::cbor::{Fields, Writer};
 use crate::error::{Failure, Img, Rc};
+use crate::hashes::Hashes;
 use crate::header::Op;
 use crate::upload::{self, Upload};
 use embedded_storage::nor_flash::MultiwriteNorFlash;
@@ -26,11 +27,24 @@ const FACTORY: u8 = Slot::MAX as u8;
 /// `slot` of the test application.
 const TEST: u8 = FACTORY + 1;
 
+/// What is remembered of the slots from one request to the next.
+#[derive(Clone, Debug)]
+pub(crate) struct Slots {
+    upload: Option<Upload>,
+    hashes: Hashes,
+}
+
+impl Slots {
+    pub(crate) const fn new() -> Self {
+        Self { upload: None, hashes: Hashes::new() }
+    }
+}
+
 /// Answers a request of this group.
 pub(crate) fn handle<B: Board>(
     request: &Request<'_>,
     info: &FirmwareInfo,
-    upload: &mut Option<Upload>,
+    slots: &mut Slots,
     reply: &mut Writer<'_>,
     board: &mut B,
 ) -> Answer {
@@ -40,12 +54,15 @@ pub(crate) fn handle<B: Board>(
     match (request.op, request.command) {
         (op, 0) => {
             if op == Op::Write {
-                set_state(fields, may_confirm, upload, ota)?;
+                set_state(fields, may_confirm, slots, ota)?;
             }
-            list(ota, reply)?;
+            list(&mut slots.hashes, ota, reply)?;
         }
-        (Op::Write, 1) => upload::handle(fields, info, upload, ota, reply)?,
-        (Op::Write, 5) => erase(fields, upload, ota)?,
+        (Op::Write, 1) => {
+            slots.hashes.forget();
+            upload::handle(fields, info, &mut slots.upload, ota, reply)?;
+        }
+        (Op::Write, 5) => erase(fields, slots, ota)?,
         (Op::Read, 6) => slot_info(ota, reply),
         _ => return Err(Rc::NotSupported.into()),
     }
@@ -61,19 +78,6 @@ fn app<F: MultiwriteNorFlash>(ota: &Ota<F>, number: u8) -> Option<App> {
         number => App::Ota(Slot::new(number)?),
     };
     ota.layout().app(app).map(|_| app)
-}
-
-/// The hash of the image in a partition; `None` without a valid image.
-#[inline(never)]
-fn hash<F: MultiwriteNorFlash>(ota: &mut Ota<F>, app: App) -> Result<Option<[u8; 32]>, Failure> {
-    match ota.verify(app) {
-        Ok(verified) => Ok(verified.info().digest),
-        Err(Error::Image(error)) => match error.into_flash() {
-            Some(error) => Err(Error::Flash(error).into()),
-            None => Ok(None),
-        },
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// What otadata says about the images.
@@ -104,12 +108,16 @@ fn state<F: MultiwriteNorFlash>(ota: &mut Ota<F>, app: App) -> Result<Option<Sta
 
 /// Lists the valid images. A flag that is not there is false.
 #[inline(never)]
-fn list<F: MultiwriteNorFlash>(ota: &mut Ota<F>, reply: &mut Writer<'_>) -> Result<(), Failure> {
+fn list<F: MultiwriteNorFlash>(
+    hashes: &mut Hashes,
+    ota: &mut Ota<F>,
+    reply: &mut Writer<'_>,
+) -> Result<(), Failure> {
     let selection = Selection::read(ota)?;
     reply.begin_array_at("images");
     for number in 0..=TEST {
         let Some(app) = app(ota, number) else { continue };
-        let Some(hash) = hash(ota, app)? else { continue };
+        let Some(hash) = hashes.of(ota, app)? else { continue };
         let version = ota.describe(app)?.version;
         let state = state(ota, app)?;
         let pending = app == selection.boot && app != selection.running;
@@ -132,7 +140,7 @@ fn list<F: MultiwriteNorFlash>(ota: &mut Ota<F>, reply: &mut Writer<'_>) -> Resu
 fn set_state<F: MultiwriteNorFlash>(
     fields: &Fields<'_>,
     may_confirm: bool,
-    upload: &mut Option<Upload>,
+    slots: &mut Slots,
     ota: &mut Ota<F>,
 ) -> Result<(), Failure> {
     let (wanted, confirm) = (fields.bytes("hash")?, fields.bool("confirm")?.unwrap_or(false));
@@ -150,7 +158,7 @@ fn set_state<F: MultiwriteNorFlash>(
     for number in 0..=TEST {
         let Some(app) = app(ota, number) else { continue };
         let better = found.is_none_or(|found| preferred(app) && !preferred(found));
-        if better && hash(ota, app)?.is_some_and(|hash| hash == *wanted) {
+        if better && slots.hashes.of(ota, app)?.is_some_and(|hash| hash == *wanted) {
             found = Some(app);
         }
     }
@@ -160,13 +168,15 @@ fn set_state<F: MultiwriteNorFlash>(
         // An image that never ran must prove itself first.
         (_, true) => return Err(Img::ConfirmationDenied.into()),
         (app, false) => {
-            // What is verified now is what is selected: between the two nothing can be written.
-            let verified = ota.verify(app)?;
+            // What is verified now is what is selected: between the two nothing can be written. Should
+            // it not verify, then what is remembered of it is wrong.
+            let verified = ota.verify(app).inspect_err(|_| slots.hashes.forget())?;
             if verified.info().digest.is_none_or(|hash| hash != *wanted) {
+                slots.hashes.forget();
                 return Err(Img::HashNotFound.into());
             }
             verified.select()?;
-            *upload = None;
+            slots.upload = None;
         }
     }
     Ok(())
@@ -187,15 +197,16 @@ fn confirm_running<F: MultiwriteNorFlash>(
 /// Erases a slot, the one for the next update unless the request names another.
 fn erase<F: MultiwriteNorFlash>(
     fields: &Fields<'_>,
-    upload: &mut Option<Upload>,
+    slots: &mut Slots,
     ota: &mut Ota<F>,
 ) -> Result<(), Failure> {
     let slot = match fields.uint("slot")? {
         Some(number) => u8::try_from(number).ok().and_then(Slot::new),
         None => ota.next_update_slot(),
     };
+    slots.hashes.forget();
     ota.begin(slot.ok_or(Img::InvalidSlot)?, Extent::Unknown)?.abort();
-    *upload = None;
+    slots.upload = None;
     Ok(())
 }
 

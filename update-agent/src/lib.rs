@@ -20,6 +20,7 @@ mod cbor;
 mod cutpoint;
 mod error;
 mod frame;
+mod hashes;
 mod header;
 mod img;
 mod os;

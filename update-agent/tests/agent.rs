@@ -114,6 +114,50 @@ fn the_list_names_version_and_hash() {
 }
 
 #[test]
+fn images_are_read_once_until_a_slot_is_written() {
+    let mut device = Device::new(&v1());
+    device.upload(&v2(), sha(&v2()), 1024);
+    let mut read_by = |device: &mut Device, request: fn(&mut Device)| {
+        let before = device.chip().counters().read_bytes;
+        request(device);
+        device.chip().counters().read_bytes - before
+    };
+    let size = u64::from(SIZE);
+    let show = |device: &mut Device| drop(list(device));
+    let first = read_by(&mut device, show);
+    assert!(first > 2 * size, "{first}");
+    let again = read_by(&mut device, show);
+    assert!(again < size / 8, "{again}");
+    let select = read_by(&mut device, |device| drop(device.test(hash(&v2()))));
+    assert!((size..2 * size).contains(&select), "what is selected is verified: {select}");
+    let after = read_by(&mut device, show);
+    assert!(after < size / 8, "{after}");
+
+    let other = builder("3.0.0", 3).build();
+    device.upload(&other, sha(&other), 1024);
+    let images = device.request(READ, IMAGE, 0, &empty());
+    let image = &get(&images, "images").unwrap().as_array().unwrap()[1];
+    assert_eq!(get(image, "hash"), Some(&Value::Bytes(hash(&other).to_vec())));
+    device.request(WRITE, IMAGE, 5, &empty());
+    assert_eq!(list(&mut device).len(), 1);
+}
+
+#[test]
+fn an_image_that_decays_after_it_was_listed_is_not_selected() {
+    let mut device = Device::new(&v1());
+    device.upload(&v2(), sha(&v2()), 1024);
+    assert_eq!(list(&mut device).len(), 2);
+    let start = layout().apps().slots().nth(1).unwrap().offset;
+    let chip = device.chip();
+    chip.write_enable().unwrap();
+    chip.program_page(start + SIZE / 2, &[0; 16]).unwrap();
+    chip.wait_ready();
+    assert_eq!(error(&device.test(hash(&v2()))), esp(esp_err::OTA_VALIDATE_FAILED));
+    assert_eq!(list(&mut device), pairs(&[(0, "bootable confirmed active")]));
+    assert_eq!(error(&device.test(hash(&v2()))), img(8));
+}
+
+#[test]
 fn what_the_first_packet_shows_to_be_wrong_is_refused_before_anything_is_written() {
     let mut device = Device::new(&v1());
     let operations = device.chip().operations();

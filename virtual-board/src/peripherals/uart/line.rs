@@ -7,8 +7,9 @@ use crate::time::Ticks;
 /// How fast bytes travel between a UART and its host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pacing {
-    /// As fast as the slowest software follows: a byte from the host every 256 CPU cycles, and later if
-    /// the receiver is full; bytes to the host at once. Baud rates do not matter.
+    /// As fast as the slowest software follows: a byte from the host every 256 CPU cycles, or 64 where no
+    /// interrupt of the receiver is enabled, and later if the receiver is full; bytes to the host at
+    /// once. Baud rates do not matter.
     #[default]
     Turbo,
     /// As on a line of which the host's end runs at this rate in bits per second, 8N1. Where the chip's
@@ -16,8 +17,12 @@ pub enum Pacing {
     Baud(u32),
 }
 
-/// Received bytes that the mask ROM follows while it also unpacks them, as one byte in CPU cycles.
-const TURBO_CYCLES: u64 = 256;
+/// CPU cycles for a byte that the mask ROM and flash stubs follow while they also unpack them. Their
+/// interrupts move bytes to a buffer of their own, and nothing tells the host when that is full.
+const INTERRUPT_CYCLES: u64 = 256;
+
+/// CPU cycles for a byte that software fetches when it has time, so that the receiver can be full.
+const POLLED_CYCLES: u64 = 64;
 
 /// Bits of a frame: start, 8 data, stop.
 const FRAME_BITS: u64 = 10;
@@ -56,10 +61,16 @@ impl Line {
         self.waiting.clear();
     }
 
-    /// When the next byte will have arrived.
-    pub(super) fn next_arrival(&self) -> Option<Ticks> {
+    /// Whether nothing is on its way to the chip.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// When the next byte will have arrived, at a receiver that interrupts or is polled.
+    pub(super) fn next_arrival(&self, interrupts: bool) -> Option<Ticks> {
         let byte_ticks = match self.pacing {
-            Pacing::Turbo => TURBO_CYCLES * self.cpu_cycle,
+            Pacing::Turbo if interrupts => INTERRUPT_CYCLES * self.cpu_cycle,
+            Pacing::Turbo => POLLED_CYCLES * self.cpu_cycle,
             Pacing::Baud(rate) => frame_ticks(rate),
         };
         (!self.waiting.is_empty()).then(|| self.free + byte_ticks)

@@ -150,7 +150,7 @@ impl Uart {
     /// How often in a row software has looked for a received byte or a level change and found none,
     /// since the last byte in either direction. 0 while a byte is on its way.
     pub(crate) fn idle_polls(&self) -> u32 {
-        if self.line.next_arrival().is_some() { 0 } else { self.idle_polls }
+        if self.line.is_idle() { self.idle_polls } else { 0 }
     }
 
     /// Frequency of the clock that the rate is divided from.
@@ -182,7 +182,8 @@ impl Uart {
     /// When the next byte from the host arrives. In turbo mode the host waits for room.
     fn next_arrival(&self) -> Option<Ticks> {
         let held = self.line.pacing == Pacing::Turbo && self.received.len() == FIFO_BYTES;
-        self.line.next_arrival().filter(|_| !held)
+        let interrupts = self.registers.get(INT_ENA) & (RX_FULL | RX_TIMEOUT) != 0;
+        self.line.next_arrival(interrupts).filter(|_| !held)
     }
 
     fn arrive(&mut self, now: Ticks) {

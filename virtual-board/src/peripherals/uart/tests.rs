@@ -116,9 +116,21 @@ fn the_threshold_decides_when_the_receiver_is_full() {
 }
 
 #[test]
+fn turbo_bytes_come_faster_to_software_that_polls() {
+    for (enabled, cycles) in [(0, 64), (TX_EMPTY, 64), (RX_FULL, 256), (RX_TIMEOUT, 256)] {
+        let mut uart = uart(Pacing::Turbo);
+        uart.set_cpu_cycle(3);
+        write(&mut uart, INT_ENA, enabled, Ticks(0));
+        uart.receive(b"a", Ticks(1000));
+        assert_eq!(uart.next_event(), Some(Ticks(1000 + 3 * cycles)), "{enabled:#x}");
+    }
+}
+
+#[test]
 fn turbo_bytes_come_every_256_cycles_and_wait_for_room() {
     let mut uart = uart(Pacing::Turbo);
     uart.set_cpu_cycle(3);
+    write(&mut uart, INT_ENA, RX_FULL, Ticks(0));
     let start = Ticks(1000);
     uart.receive(&[1; 300], start);
     uart.advance(start + 767);

@@ -41,7 +41,7 @@ pub struct Session<'a, F> {
 
 /// A session without its flash, for code that cannot keep a borrow from one packet of a download to
 /// the next. It does nothing by itself; see [`Ota::unpause`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub struct Paused {
     slot: Slot,
     region: Region,

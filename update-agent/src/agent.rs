@@ -18,7 +18,7 @@ pub const RESPONSE_LEN: usize = 1024;
 ///
 /// It keeps the state of one upload. Another client that starts its own takes over; the first one is
 /// then told an offset that does not fit, and its image cannot verify.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Agent<const N: usize> {
     info: FirmwareInfo,
     receiver: Receiver<N>,

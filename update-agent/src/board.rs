@@ -46,7 +46,7 @@ pub struct ResetReason {
 }
 
 /// What the running firmware says about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FirmwareInfo {
     /// Name of the application.
     pub name: &'static str,

@@ -29,7 +29,7 @@ const DATA: usize = TEXT / 4 * 3;
 const CRC_LEN: usize = 2;
 
 /// Where in the console's text the receiver is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 enum Place {
     /// In text that is not for it.
     Outside,
@@ -40,7 +40,7 @@ enum Place {
 }
 
 /// Finds the packets in console input. Everything else in it is ignored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Receiver<const N: usize> {
     place: Place,
     line: [u8; TEXT + 1],

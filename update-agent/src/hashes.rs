@@ -12,7 +12,7 @@ const KEPT: usize = 4;
 ///
 /// Nothing else writes slots while the agent runs, so only the flash itself can prove this wrong, by
 /// losing a bit. Therefore it serves to name images; whoever selects one verifies it again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Hashes([Option<(App, [u8; 32])>; KEPT]);
 
 impl Hashes {

@@ -28,7 +28,7 @@ const FACTORY: u8 = Slot::MAX as u8;
 const TEST: u8 = FACTORY + 1;
 
 /// What is remembered of the slots from one request to the next.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Slots {
     upload: Option<Upload>,
     hashes: Hashes,

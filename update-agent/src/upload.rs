@@ -29,7 +29,7 @@ use ota_core::partition::{App, Region};
 use ota_core::{Error, Extent, Ota, Paused};
 
 /// An upload between two packets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Upload {
     paused: Paused,
     /// Offset of the next byte.

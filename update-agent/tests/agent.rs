@@ -117,7 +117,7 @@ fn the_list_names_version_and_hash() {
 fn images_are_read_once_until_a_slot_is_written() {
     let mut device = Device::new(&v1());
     device.upload(&v2(), sha(&v2()), 1024);
-    let mut read_by = |device: &mut Device, request: fn(&mut Device)| {
+    let read_by = |device: &mut Device, request: fn(&mut Device)| {
         let before = device.chip().counters().read_bytes;
         request(device);
         device.chip().counters().read_bytes - before

@@ -1,6 +1,7 @@
 //! 128-bit content digests.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// The first 128 bits of a BLAKE3 hash: the identity of flash contents.
 ///
@@ -17,6 +18,28 @@ impl Digest {
             hasher.update(part);
         }
         hasher.into()
+    }
+
+    /// The digest of what a value feeds to a hasher. It tells values of one type apart, not types.
+    #[must_use]
+    pub fn of_value(value: &impl Hash) -> Self {
+        let mut state = State(blake3::Hasher::new());
+        value.hash(&mut state);
+        state.0.into()
+    }
+}
+
+/// Hands on what is hashed, to be digested.
+struct State(blake3::Hasher);
+
+impl Hasher for State {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let [low @ .., _, _, _, _, _, _, _, _] = Digest::from(self.0.clone()).0;
+        u64::from_le_bytes(low)
     }
 }
 

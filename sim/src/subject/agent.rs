@@ -103,8 +103,8 @@ impl Console for Device<'_> {
     fn knows(&mut self, client: &str) -> bool {
         // Besides this, the device remembers nothing: `Ota` has nothing but flash and configuration, and
         // tracing is off.
-        let remembered = format!("{client} {:?}", self.agent);
-        self.observer.knows(self.host.ota.flash(), Digest::of([remembered.as_bytes()]))
+        let remembered = Digest::of_value(&(client, &self.agent));
+        self.observer.knows(self.host.ota.flash(), remembered)
     }
 }
 

@@ -10,7 +10,7 @@ list:
 sim *args:
     scripts/sim "$@"
 
-# Prove that no sequence of power cuts bricks a device, and verify the proofs. Takes hours without arguments, for all update code.
+# Prove that no sequence of power cuts bricks a device, and verify the proofs. Takes about 20 minutes without arguments, for all update code.
 prove *args:
     scripts/prove "$@"
 

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import app_tables
+import boot_accepted
 import boot_tables
 import partitions
 import select_entries
@@ -36,6 +37,7 @@ THEOREMS = [
     *partitions.THEOREMS,
     *app_tables.THEOREMS,
     *boot_tables.THEOREMS,
+    *boot_accepted.THEOREMS,
 ]
 
 

@@ -10,6 +10,9 @@ pub(crate) fn exported() -> [*const (); 3] {
     [boot_load as *const (), app_load as *const (), app_view as *const ()]
 }
 
+/// A theorem compares a table with all bytes of another.
+const _: () = assert!(size_of::<BootTable>() == 156);
+
 /// What came of a table: 0, or the number of an error, and what the error says.
 #[repr(C)]
 #[derive(Default)]

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+import app_layouts
 import app_tables
 import boot_accepted
 import boot_tables
@@ -38,6 +39,7 @@ THEOREMS = [
     *app_tables.THEOREMS,
     *boot_tables.THEOREMS,
     *boot_accepted.THEOREMS,
+    *app_layouts.THEOREMS,
 ]
 
 

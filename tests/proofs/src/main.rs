@@ -6,6 +6,7 @@
 
 mod crc;
 mod flash;
+mod layouts;
 mod otadata;
 mod table;
 mod tables;
@@ -14,6 +15,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    black_box((otadata::exported(), table::exported(), tables::exported(), flash::exported()));
+    black_box((otadata::exported(), table::exported(), tables::exported()));
+    black_box((layouts::exported(), flash::exported()));
     if crc::check() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

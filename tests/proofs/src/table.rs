@@ -27,7 +27,7 @@ struct Fields {
 }
 
 /// 0 to 15 for slots, 0x100 for the factory application, 0x200 for the test application, 0xFFFF for none.
-fn app(app: Option<App>) -> u16 {
+pub(crate) fn app(app: Option<App>) -> u16 {
     match app {
         Some(App::Ota(slot)) => slot.index().into(),
         Some(App::Factory) => 0x100,

@@ -88,7 +88,7 @@ extern "C" fn app_load(
     };
 }
 
-fn table_error(error: TableError<Fault>) -> Verdict {
+pub(crate) fn table_error(error: TableError<Fault>) -> Verdict {
     let none = Verdict::default;
     match error {
         TableError::Read(error) => read_error(error),

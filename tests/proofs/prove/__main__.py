@@ -8,6 +8,7 @@ from pathlib import Path
 
 import app_layouts
 import app_tables
+import app_validate
 import boot_accepted
 import boot_tables
 import partitions
@@ -40,6 +41,7 @@ THEOREMS = [
     *boot_tables.THEOREMS,
     *boot_accepted.THEOREMS,
     *app_layouts.THEOREMS,
+    *app_validate.THEOREMS,
 ]
 
 

@@ -14,7 +14,9 @@ WORDS = 39
 SLOTS = 16
 LAYOUT_SIZE = 4 * WORDS
 # Codes of `proofs::layouts::Refusal`.
+OUT_OF_FLASH, OVERLAP, OVERLAPS_TABLE = 1, 2, 3
 MISALIGNED, TOO_SMALL, READONLY, DUPLICATE = 4, 5, 6, 7
+READING = 11
 # Fields of it: where each stands, and its size.
 NUMBERS = {"code": (0, 4), "index": (4, 4), "other": (24, 4), "more": (28, 4), "capacity": (32, 8)}
 REGIONS = {"region": 8, "other_region": 16}
@@ -50,24 +52,31 @@ class Layout:
         for at, word in enumerate(self.words):
             state.memory.store(LAYOUT + 4 * at, word, endness="Iend_LE")
         self.regions = {}
+        # No slot has the number behind the last one, so this is about the others.
+        for viewed in machine.call(state, "layouts::layout_view", LAYOUT, SLOTS, VIEW):
+            self.count = self.place(viewed, le(viewed, VIEW + 32, 4), 8)
+            self.show(viewed, "otadata", "factory", "test")
         for k in range(SLOTS):
             shown = state.copy()
-            for viewed in machine.call(state, "layouts::layout_view", LAYOUT, k, VIEW):
-                self.count = self.place(viewed, le(viewed, VIEW + 32, 4), 8)
             shown.memory.store(LAYOUT + 4 * self.count, claripy.BVV(SLOTS, 8))
+            for name in ("factory", "test"):
+                shown.memory.store(LAYOUT + 4 * self.regions[name][1], claripy.BVV(0, 32))
             for viewed in machine.call(shown, "layouts::layout_view", LAYOUT, k, VIEW):
-                for at, name in enumerate(["otadata", "factory", "test", k]):
-                    pair = [self.place(viewed, le(viewed, VIEW + 8 * at + half, 4)) for half in (0, 4)]
-                    if None not in pair:
-                        self.regions[name] = pair
+                self.show(viewed, None, None, None, k)
         places = {self.count, *(place for pair in self.regions.values() for place in pair)}
         if len(self.regions) != 3 + SLOTS or len(places) != WORDS:
             raise Unproven("some words of a layout are not shown")
 
+    def show(self, viewed, *names):
+        for at, name in enumerate(names):
+            pair = [self.place(viewed, le(viewed, VIEW + 8 * at + half, 4)) for half in (0, 4)]
+            if name is not None and None not in pair:
+                self.regions[name] = pair
+
     def place(self, state, value, bits=32):
         """The number of the word of which a value is the lowest bits, if it is one."""
         for at, word in enumerate(self.words):
-            if state.solver.is_true(value == word[bits - 1:0].zero_extend(32 - bits)):
+            if word.variables <= value.variables and state.solver.is_true(value == word[bits - 1:0].zero_extend(32 - bits)):
                 return at
         return None
 

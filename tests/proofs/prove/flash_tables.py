@@ -98,10 +98,10 @@ def failed(code, outcome):
     return claripy.If(outcome == 1, claripy.BVV(2, 32), claripy.BVV(3, 32)) if code == FAILED else claripy.BVV(code, 32)
 
 
-def prove_verdict(state, code, index, offset, region, size):
+def prove_verdict(state, code, index, offset, region, size, verdict=VERDICT):
     """Fails unless a verdict says this."""
     is_ = claripy.Concat(
-        *(le(state, VERDICT + at, 4) for at in (0, 4, 8, 12, 16)), le(state, VERDICT + 24, 8)
+        *(le(state, verdict + at, 4) for at in (0, 4, 8, 12, 16)), le(state, verdict + 24, 8)
     )
     expected = claripy.Concat(code, index, offset, region, size)
     prove(state, is_ == expected, verdict=is_, expected=expected)

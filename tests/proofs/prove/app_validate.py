@@ -80,13 +80,15 @@ class Validate:
         self.completed = Answers(machine, "layouts::layout_completed", OF_COMPLETE, 160, (LAYOUT, self.layout))
         i, j, at, record = Ghost("i", 8), Ghost("j", 8), Ghost("at", 4), Ghost("entry", 32)
         offset, size, layout = Ghost("offset_of", 4), Ghost("size_of", 4), Ghost("layout_before", LAYOUT_SIZE)
-        self.ghosts = {ENTRIES: [i, at, layout], BEFORE: [i, at, layout, j, record, offset, size]}
+        # The number behind `j`, which the loop has already.
+        behind = Ghost("behind", 8)
+        self.ghosts = {ENTRIES: [i, at, layout], BEFORE: [i, at, layout, j, record, behind, offset, size]}
         below = [*self.base, claripy.ULT(i.variable, self.count.zero_extend(56))]
         self.known = {
             ENTRIES: [*below, at.variable == self.place(i.variable)],
             BEFORE: [
                 *below, claripy.ULT(j.variable, i.variable), at.variable == self.place(j.variable),
-                offset.variable == field(record.variable, 4, 4), size.variable == field(record.variable, 8, 4),
+                behind.variable == j.variable + 1, offset.variable == field(record.variable, 4, 4), size.variable == field(record.variable, 8, 4),
             ],
         }
 
@@ -146,9 +148,9 @@ class Validate:
                 raise Unproven("comes to a record and does not read it", path)
             if COMPARED in said:
                 self.only_at(path, self.read, inner=True)
-                next_ = claripy.BVV(0, 64) if j is None else j + 1
+                next_ = inner[2] if inner else claripy.BVV(0, 64)
                 yield path, BEFORE, [
-                    i, self.place(next_), layout, next_, entry, field(entry, 4, 4), field(entry, 8, 4),
+                    i, self.place(next_), layout, next_, entry, next_ + 1, field(entry, 4, 4), field(entry, 8, 4),
                 ]
             else:
                 self.only_at(path, self.add)

@@ -95,9 +95,13 @@ class Head:
         """Whether a state is one of these, for these values of the ghosts; if not, the head has become wider."""
         if path.addr != self.state.addr or path.solver.eval_one(path.regs.rsp) != self.frame:
             raise Unproven("a loop comes to different places", path)
+        # All at once: the values may hold the ghosts themselves.
+        own = [claripy.BVS(f"value_{number}", value.size()) for number, value in enumerate(values)]
         for known in self.known:
-            for ghost, value in zip(self.ghosts, values):
-                known = claripy.replace(known, ghost.variable, value)
+            for ghost, name in zip(self.ghosts, own):
+                known = claripy.replace(known, ghost.variable, name)
+            for name, value in zip(own, values):
+                known = claripy.replace(known, name, value)
             prove(path, known)
         wider = False
         for place, kind in self.places.items():

@@ -10,12 +10,14 @@ from partitions import FACTORY, MAGIC, TEST, VIEW, app, is_otadata, magic
 from rules import split
 
 PARTITION, LAYOUT, ADDED, REFUSAL = (ARGUMENTS + at * ROOM for at in range(3, 7))
+COMPLETED, VALID = (ARGUMENTS + at * ROOM for at in range(7, 9))
 WORDS = 39
 SLOTS = 16
 LAYOUT_SIZE = 4 * WORDS
 # Codes of `proofs::layouts::Refusal`.
 OUT_OF_FLASH, OVERLAP, OVERLAPS_TABLE = 1, 2, 3
 MISALIGNED, TOO_SMALL, READONLY, DUPLICATE = 4, 5, 6, 7
+NO_OTADATA, NO_SLOTS, SLOT_GAP = 8, 9, 10
 READING = 11
 # Fields of it: where each stands, and its size.
 NUMBERS = {"code": (0, 4), "index": (4, 4), "other": (24, 4), "more": (28, 4), "capacity": (32, 8)}
@@ -143,6 +145,35 @@ def unchanged_but(state, layout, record, goes_in):
         prove(state, after == claripy.If(condition, value, word), record=record, before=word, after=after)
 
 
+def complete(machine):
+    """a layout is refused for the right reason, or gets the number of its slots, which are those from 0 on"""
+    start = machine.blank()
+    layout = Layout(machine, start)
+    has = [layout.size_of(k) != 0 for k in range(SLOTS)]
+    highest, missing = claripy.BVV(0, 8), claripy.BVV(SLOTS, 8)
+    for k in range(SLOTS):
+        highest = claripy.If(has[k], claripy.BVV(k, 8), highest)
+    for k in reversed(range(SLOTS)):
+        missing = claripy.If(has[k], missing, claripy.BVV(k, 8))
+    reasons = [
+        (layout.size_of("otadata") == 0, claripy.BVV(NO_OTADATA, 32)),
+        (claripy.Not(claripy.Or(*has)), claripy.BVV(NO_SLOTS, 32)),
+        (claripy.ULT(missing, highest), claripy.BVV(SLOT_GAP, 32)),
+    ]
+    code = claripy.ite_cases(reasons, claripy.BVV(0, 32))
+    gap = [claripy.If(code == SLOT_GAP, value, claripy.BVV(0, 8)) for value in (missing, highest)]
+    ended = machine.call(start, "AppLayout::complete", COMPLETED, LAYOUT)
+    prove_covered(start, ended)
+    for path in ended:
+        for viewed in machine.call(path, "layouts::layout_result", COMPLETED, VALID, REFUSAL):
+            prove_refusal(viewed, code=code, other=gap[0], more=gap[1])
+            words = [le(viewed, VALID + 4 * place, 4) for place in range(WORDS)]
+            same = [word == words[place] for place, word in enumerate(layout.words) if place != layout.count]
+            right = claripy.And(*same, words[layout.count][7:0] == highest + 1)
+            prove(viewed, claripy.Or(code != 0, right), code=code, highest=highest)
+
+
 THEOREMS = [
+    ("app-layout-complete", "all layouts", complete),
     ("app-layout-add", "all layouts, all 2^256 entries, all 256 indices", add),
 ]

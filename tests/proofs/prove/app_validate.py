@@ -119,13 +119,13 @@ class Validate:
             name, path, values = samples[-1]
             path, name, values = next(turn for turn in self.round(name, path.copy(), values) if turn[1])
             samples.append((name, path, values))
-        self.closure = closure = Closure(self.machine, self.ghosts, self.known)
+        closure = Closure(self.machine, self.ghosts, self.known)
         for name in (ENTRIES, BEFORE):
             closure.begin(name, *zip(*(sample[1:] for sample in samples if sample[0] == name)))
         left = closure.close(self.round)
         for name in (ENTRIES, BEFORE):
-            if not left[name]:
-                raise Unproven("a loop is never left")
+            if not any(is_complete for _, is_complete in left[name]):
+                raise Unproven(f"no table is complete behind one of the {name}")
 
     def round(self, name, state, values=None):
         """What is done with one record: an entry, or one that it is compared with."""
@@ -140,7 +140,7 @@ class Validate:
                 if next_ or self.refused(path, case, refusal)
             }
             if not said:
-                yield path, None, None
+                yield path, None, False
                 continue
             if len(said) != 1:
                 raise Unproven("a path does not tell cases apart that the rule tells apart", path)
@@ -207,14 +207,14 @@ class Validate:
                 if code:
                     self.only_at(to, self.machine.end)
                     prove_refusal(to, code=code, **said)
-                    yield to, None, None
+                    yield to, None, False
                 elif to.addr == self.read:
                     self.only_at(to, self.read, inner=False)
                     yield to, ENTRIES, [i + 1, self.place(i + 1), after]
                 else:
                     prove(to, i + 1 == self.count.zero_extend(56), index=i, count=self.count)
                     self.finished(to, after)
-                    yield to, None, None
+                    yield to, None, True
 
     def finished(self, path, layout):
         """From the beginning of `complete`: it gets the layout, and what it returns is what comes of the table."""

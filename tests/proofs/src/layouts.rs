@@ -7,10 +7,11 @@ use ota_core::partition::{App, Kind, Region, Slot, Subtype, Type};
 use ota_core::table::{AppLayout, LayoutError, PartitionTable};
 
 /// The addresses of the functions, so that they are linked.
-pub(crate) fn exported() -> [*const (); 5] {
+pub(crate) fn exported() -> [*const (); 6] {
     [
         layout_validate as *const (),
         layout_verdict as *const (),
+        layout_result as *const (),
         layout_view as *const (),
         layout_added as *const (),
         layout_completed as *const (),
@@ -115,9 +116,13 @@ extern "C" fn layout_validate(
     refusal: &mut Refusal,
     chip: &mut Chip,
 ) {
-    *refusal = match table.validate(chip) {
-        Ok(valid) => {
-            *layout = valid;
+    layout_result(&table.validate(chip), layout, refusal);
+}
+
+extern "C" fn layout_result(completed: &Completed, layout: &mut AppLayout, refusal: &mut Refusal) {
+    *refusal = match *completed {
+        Ok(complete) => {
+            *layout = complete;
             Refusal::default()
         }
         Err(error) => error.into(),

@@ -56,7 +56,7 @@ def attempt(program, number):
         reason = unproven.args[0]
     seconds = time.monotonic() - start
     verdict = f"FAILED: {reason}" if reason else "proven"
-    return f"{name:17} {domain:66} {seconds:6.1f} s  {verdict}", reason is None
+    return f"{name:19} {domain:66} {seconds:6.1f} s  {verdict}", reason is None
 
 
 def main(program, only=""):

@@ -5,7 +5,7 @@ import claripy
 from app_layouts import LAYOUT, OVERLAP, OVERLAPS_TABLE, OUT_OF_FLASH, READER, READING, REFUSAL, prove_refusal, region
 from flash_tables import CHIP, FAILED, LOADED, NOTHING, OUT_OF_BOUNDS, RESULT, Flash, failed, prove_verdict, saturated
 from induction import Closure, Ghost
-from machine import ARGUMENTS, ROOM, Unproven, field, le, prove
+from machine import ARGUMENTS, ROOM, Unproven, behind, field, le, prove
 from partitions import MAGIC, magic, prove_is, shares
 from rules import split
 
@@ -55,13 +55,11 @@ class Answers:
     def returned(self, path):
         """The states behind a function that returns by address, at the beginning of which a path is."""
         for code, said, answer, known in self.all:
-            behind = path.copy()
-            behind.solver.add(*known)
-            behind.memory.store(path.regs.rdi, answer)
-            behind.regs.rax = path.regs.rdi
-            behind.regs.ip = path.memory.load(path.regs.rsp, 8, endness="Iend_LE")
-            behind.regs.rsp += 8
-            yield behind, code, said
+            next_ = behind(path)
+            next_.solver.add(*known)
+            next_.memory.store(path.regs.rdi, answer)
+            next_.regs.rax = path.regs.rdi
+            yield next_, code, said
 
 
 class Validate:
@@ -80,15 +78,15 @@ class Validate:
         self.completed = Answers(machine, "layouts::layout_completed", OF_COMPLETE, 160, (LAYOUT, self.layout))
         i, j, at, record = Ghost("i", 8), Ghost("j", 8), Ghost("at", 4), Ghost("entry", 32)
         offset, size, layout = Ghost("offset_of", 4), Ghost("size_of", 4), Ghost("layout_before", LAYOUT_SIZE)
-        # The number behind `j`, which the loop has already.
-        behind = Ghost("behind", 8)
-        self.ghosts = {ENTRIES: [i, at, layout], BEFORE: [i, at, layout, j, record, behind, offset, size]}
+        # The number after `j`, which the loop has already.
+        after = Ghost("after_j", 8)
+        self.ghosts = {ENTRIES: [i, at, layout], BEFORE: [i, at, layout, j, record, after, offset, size]}
         below = [*self.base, claripy.ULT(i.variable, self.count.zero_extend(56))]
         self.known = {
             ENTRIES: [*below, at.variable == self.place(i.variable)],
             BEFORE: [
                 *below, claripy.ULT(j.variable, i.variable), at.variable == self.place(j.variable),
-                behind.variable == j.variable + 1, offset.variable == field(record.variable, 4, 4), size.variable == field(record.variable, 8, 4),
+                after.variable == j.variable + 1, offset.variable == field(record.variable, 4, 4), size.variable == field(record.variable, 8, 4),
             ],
         }
 
@@ -200,10 +198,10 @@ class Validate:
         prove(path, is_ == layout, layout=layout, taken_into=is_)
         prove(path, path.regs.rdx[7:0] == i[7:0], index=i)
         prove_is(self.machine, path, path.regs.rcx, entry)
-        for behind, code, said in self.added.returned(path):
+        for next_, code, said in self.added.returned(path):
             after = claripy.BVS("layout", 8 * LAYOUT_SIZE)
-            behind.memory.store(at, after)
-            for to in self.machine.follow(behind, self.stops):
+            next_.memory.store(at, after)
+            for to in self.machine.follow(next_, self.stops):
                 if code:
                     self.only_at(to, self.machine.end)
                     prove_refusal(to, code=code, **said)
@@ -221,8 +219,8 @@ class Validate:
         self.only_at(path, self.complete)
         is_ = path.memory.load(path.regs.rsi, LAYOUT_SIZE)
         prove(path, is_ == layout, layout=layout, completed=is_)
-        for behind, code, said in self.completed.returned(path):
-            for to in self.machine.follow(behind, self.stops):
+        for next_, code, said in self.completed.returned(path):
+            for to in self.machine.follow(next_, self.stops):
                 self.only_at(to, self.machine.end)
                 prove_refusal(to, code=code, **said)
                 if not code:

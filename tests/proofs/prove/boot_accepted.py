@@ -8,7 +8,7 @@ import claripy
 from boot_tables import GONE, MAX_RECORDS, BootTable
 from flash_tables import FAILED, LOADED, NOTHING, VERDICT, failed, prove_verdict
 from induction import Closure, Ghost
-from machine import Unproven, prove
+from machine import Unproven, behind, prove
 from partitions import VIEW, prove_is
 
 # The name of the loop that takes records in.
@@ -38,11 +38,9 @@ class Taken:
         prove(path, is_ == table, table=table, taken_into=is_)
         prove_is(self.machine, path, partition, record)
         after = claripy.BVS("table", 8 * TABLE_SIZE)
-        behind = path.copy()
-        behind.memory.store(at, after)
-        behind.regs.ip = behind.memory.load(behind.regs.rsp, 8, endness="Iend_LE")
-        behind.regs.rsp += 8
-        return behind, after
+        next_ = behind(path)
+        next_.memory.store(at, after)
+        return next_, after
 
 
 class Accepted:
@@ -118,8 +116,8 @@ class Accepted:
                 yield path, None, False
                 continue
             prove(path, outcome == 0, record=record, index=k)
-            behind, after = self.taken.by(path, table, record)
-            for to in self.machine.follow(behind, self.stops):
+            next_, after = self.taken.by(path, table, record)
+            for to in self.machine.follow(next_, self.stops):
                 if to.addr == self.read:
                     yield to, TAKING, [k + 1, self.proof.place(k + 1), count, after]
                     continue

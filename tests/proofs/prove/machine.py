@@ -11,6 +11,8 @@ logging.disable()
 # Where arguments that are passed by address are put, far from the program and its stack.
 ARGUMENTS = 0x1000_0000
 ROOM = 0x1000
+# Registers that a function need not keep.
+CLOBBERED = ["rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", *(f"ymm{at}" for at in range(16))]
 
 
 class Unproven(Exception):
@@ -148,6 +150,19 @@ class Machine:
             if len(names) == 4:
                 break
         return "by way of " + ", ".join(names)
+
+
+def behind(path):
+    """The state behind a function at the beginning of which a path is.
+
+    Of registers, it has those that the function has to keep; nothing is known of the others.
+    """
+    state = path.copy()
+    for register in CLOBBERED:
+        setattr(state.regs, register, claripy.BVS("lost", state.regs.get(register).size()))
+    state.regs.ip = state.memory.load(state.regs.rsp, 8, endness="Iend_LE")
+    state.regs.rsp += 8
+    return state
 
 
 def le(state, address, size):

@@ -47,12 +47,8 @@ struct Refusal {
 
 impl From<LayoutError<Fault>> for Refusal {
     fn from(error: LayoutError<Fault>) -> Self {
-        let of = |code, index: u8, region| Self {
-            code,
-            index: index.into(),
-            region,
-            ..Self::default()
-        };
+        let of =
+            |code, index: u8, region| Self { code, index: index.into(), region, ..Self::default() };
         let none = Region::default();
         match error {
             LayoutError::OutOfFlash { index, region, capacity } => {
@@ -71,11 +67,9 @@ impl From<LayoutError<Fault>> for Refusal {
                 Self { other: min, ..of(5, index, region) }
             }
             LayoutError::Readonly { index, region } => of(6, index, region),
-            LayoutError::Duplicate { index, kind } => Self {
-                other: kind.ty.0.into(),
-                more: kind.subtype.0.into(),
-                ..of(7, index, none)
-            },
+            LayoutError::Duplicate { index, kind } => {
+                Self { other: kind.ty.0.into(), more: kind.subtype.0.into(), ..of(7, index, none) }
+            }
             LayoutError::NoOtadata => of(8, 0, none),
             LayoutError::NoSlots => of(9, 0, none),
             LayoutError::SlotGap { missing, highest } => Self {

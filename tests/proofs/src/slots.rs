@@ -54,7 +54,7 @@ fn is_right(flash: &mut [u8], set: u16, otadata: bool) -> bool {
     let Ok(table) = PartitionTable::load_without_md5(&mut flash, DEFAULT_OFFSET) else {
         return set == 0 && !otadata;
     };
-    let highest = slots().filter(listed).next_back();
+    let highest = slots().rfind(listed);
     let missing = slots().find(|slot| !listed(slot));
     match (table.validate(&mut flash), highest) {
         (Err(LayoutError::NoOtadata), _) => !otadata,

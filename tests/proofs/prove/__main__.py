@@ -32,16 +32,17 @@ def try_all(program):
         raise Unproven(tried.stdout.strip() or f"the program ended with status {tried.returncode}")
 
 
+# Those that take long come first.
 THEOREMS = [
     ("crc", "all 2^32 sequence numbers, tried", crc),
-    ("layout-slots", "all 2^16 sets of slots, with otadata and without, tried", slots),
-    *select_entries.THEOREMS,
-    *partitions.THEOREMS,
-    *app_tables.THEOREMS,
-    *boot_tables.THEOREMS,
     *boot_accepted.THEOREMS,
-    *app_layouts.THEOREMS,
+    *boot_tables.THEOREMS,
     *app_validate.THEOREMS,
+    *app_layouts.THEOREMS,
+    *app_tables.THEOREMS,
+    *partitions.THEOREMS,
+    *select_entries.THEOREMS,
+    ("layout-slots", "all 2^16 sets of slots, with otadata and without, tried", slots),
 ]
 
 

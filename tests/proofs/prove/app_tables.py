@@ -49,7 +49,7 @@ class AppTable:
         entered = self.machine.enter(
             start, "tables::app_load", LOADED, VERDICT, CHIP, self.flash.offset, int(self.with_md5)
         )
-        [first] = self.machine.follow(entered, [self.read, self.machine.end])
+        [first] = self.machine.follow_all(entered, [self.read, self.machine.end])
         k, m, zero = self.k.variable, self.m.variable, claripy.BVV(0, 64)
         common = [*self.base, claripy.ULT(k, self.MOST), self.at.variable == self.place(k), claripy.ULT(m, 64)]
         known = {EVEN: [*common, k == 2 * m], ODD: [*common, k == 2 * m + 1], PLAIN: common[:3]}
@@ -74,7 +74,7 @@ class AppTable:
         if name != PLAIN:
             m, chain, *last = sums
             digest = self.md5.end(chain, last[0] if last else None, k)
-        for path in self.machine.follow(state, [self.read, self.machine.end]):
+        for path in self.machine.follow_all(state, [self.read, self.machine.end]):
             next_ = [k + 1, self.place(k + 1)]
             if path.addr != self.read:
                 yield path, None, (turn, digest)

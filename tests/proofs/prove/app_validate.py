@@ -105,7 +105,7 @@ class Validate:
         entered = self.machine.enter(start, "layouts::layout_validate", LOADED, LAYOUT, REFUSAL, CHIP)
         zero, empty = claripy.BVV(0, 64), claripy.BVV(0, 8 * LAYOUT_SIZE)
         samples = []
-        for first in self.machine.follow(entered, self.stops):
+        for first in self.machine.follow_all(entered, self.stops):
             if first.addr == self.read:
                 self.entries_frame = first.solver.eval_one(first.regs.rsp)
                 samples.append((ENTRIES, first, [zero, self.place(zero), empty]))
@@ -131,7 +131,7 @@ class Validate:
         j = inner[0] if inner else None
         turn = self.flash.turn(state, i if j is None else j)
         entry = inner[1] if inner else turn[0]
-        for path in self.machine.follow(state, self.stops):
+        for path in self.machine.follow_all(state, self.stops):
             said = {
                 next_: refusal
                 for case, (next_, refusal) in split(path, lambda rule: self.rule(rule, turn, i, j, entry))
@@ -201,7 +201,7 @@ class Validate:
         for next_, code, said in self.added.returned(path):
             after = claripy.BVS("layout", 8 * LAYOUT_SIZE)
             next_.memory.store(at, after)
-            for to in self.machine.follow(next_, self.stops):
+            for to in self.machine.follow_all(next_, self.stops):
                 if code:
                     self.only_at(to, self.machine.end)
                     prove_refusal(to, code=code, **said)
@@ -220,7 +220,7 @@ class Validate:
         is_ = path.memory.load(path.regs.rsi, LAYOUT_SIZE)
         prove(path, is_ == layout, layout=layout, completed=is_)
         for next_, code, said in self.completed.returned(path):
-            for to in self.machine.follow(next_, self.stops):
+            for to in self.machine.follow_all(next_, self.stops):
                 self.only_at(to, self.machine.end)
                 prove_refusal(to, code=code, **said)
                 if not code:

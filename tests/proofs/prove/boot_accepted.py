@@ -92,7 +92,7 @@ class Accepted:
 
     def begin(self, path, count):
         """From a terminator to the first record that is taken in, or to the end: there, the table is empty."""
-        for to in self.machine.follow(path, self.stops):
+        for to in self.machine.follow_all(path, self.stops):
             if to.addr == self.read:
                 zero = claripy.BVV(0, 64)
                 yield to, [zero, self.proof.place(zero), count, EMPTY]
@@ -106,7 +106,7 @@ class Accepted:
         k, _, count, table = values or [ghost.variable for ghost in (self.k, self.at, self.n, self.table)]
         turn = self.flash.turn(state, k)
         record, outcome, _ = turn
-        for path in self.machine.follow(state, self.stops):
+        for path in self.machine.follow_all(state, self.stops):
             if path.globals["turn"] is not None:
                 raise Unproven("comes to a record and does not read it", path)
             if path.addr != self.taken.collect:
@@ -117,7 +117,7 @@ class Accepted:
                 continue
             prove(path, outcome == 0, record=record, index=k)
             next_, after = self.taken.by(path, table, record)
-            for to in self.machine.follow(next_, self.stops):
+            for to in self.machine.follow_all(next_, self.stops):
                 if to.addr == self.read:
                     yield to, TAKING, [k + 1, self.proof.place(k + 1), count, after]
                     continue

@@ -89,9 +89,9 @@ class BootTable:
         entered = self.machine.enter(
             start, "tables::boot_load", LOADED, VERDICT, CHIP, self.flash.offset, self.chip_size, self.generation
         )
-        [verifying] = self.machine.follow(entered, [self.machine.find("boot::verify")])
+        [verifying] = self.machine.follow_all(entered, [self.machine.find("boot::verify")])
         self.verified = le(verifying, verifying.regs.rsp, 8).concrete_value
-        [first] = self.machine.follow(verifying, [self.read, self.verified])
+        [first] = self.machine.follow_all(verifying, [self.read, self.verified])
         samples = {EVEN: [], ODD: [], GONE: []}
         zero = claripy.BVV(0, 64)
         self.sample(samples, EVEN, first, [zero, self.place(zero), zero, self.md5.START], 3)
@@ -132,7 +132,7 @@ class BootTable:
             m, chain, *last = sums
             md5 = self.md5.end(chain, last[0] if last else None, k)
         rule = Rule(self.flash, self.chip_size, self.generation, turn, md5)
-        for path in self.machine.follow(state, [self.read, self.verified]):
+        for path in self.machine.follow_all(state, [self.read, self.verified]):
             case = rule.of(path)
             if path.addr == self.verified:
                 yield path, None, (case, turn)
@@ -165,7 +165,7 @@ def refused(machine, path, proof, case, turn):
     number = {OUT_OF_BOUNDS: claripy.BVV(32, 32), FAILED: NOTHING, 8: NOTHING}.get(code, index[31:0])
     region = claripy.Concat(field(record, 4, 4), field(record, 8, 4)) if code == 4 else claripy.BVV(0, 64)
     size = {OUT_OF_BOUNDS: proof.flash.capacity, 4: proof.chip_size.zero_extend(32)}.get(code, claripy.BVV(0, 64))
-    for ended in machine.follow(path, [machine.end]):
+    for ended in machine.follow_all(path, [machine.end]):
         prove_verdict(ended, failed(code, outcome), number, saturated(proof.flash.at(at)), region, size)
 
 

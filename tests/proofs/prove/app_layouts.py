@@ -13,7 +13,6 @@ PARTITION, LAYOUT, ADDED, REFUSAL = (ARGUMENTS + at * ROOM for at in range(3, 7)
 COMPLETED, VALID = (ARGUMENTS + at * ROOM for at in range(7, 9))
 WORDS = 39
 SLOTS = 16
-LAYOUT_SIZE = 4 * WORDS
 # Codes of `proofs::layouts::Refusal`.
 OUT_OF_FLASH, OVERLAP, OVERLAPS_TABLE = 1, 2, 3
 MISALIGNED, TOO_SMALL, READONLY, DUPLICATE = 4, 5, 6, 7
@@ -78,7 +77,8 @@ class Layout:
     def place(self, state, value, bits=32):
         """The number of the word of which a value is the lowest bits, if it is one."""
         for at, word in enumerate(self.words):
-            if word.variables <= value.variables and state.solver.is_true(value == word[bits - 1:0].zero_extend(32 - bits)):
+            lowest = word[bits - 1:0].zero_extend(32 - bits)
+            if word.variables <= value.variables and state.solver.is_true(value == lowest):
                 return at
         return None
 

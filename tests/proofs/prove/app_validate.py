@@ -86,7 +86,8 @@ class Validate:
             ENTRIES: [*below, at.variable == self.place(i.variable)],
             BEFORE: [
                 *below, claripy.ULT(j.variable, i.variable), at.variable == self.place(j.variable),
-                after.variable == j.variable + 1, offset.variable == field(record.variable, 4, 4), size.variable == field(record.variable, 8, 4),
+                after.variable == j.variable + 1, offset.variable == field(record.variable, 4, 4),
+                size.variable == field(record.variable, 8, 4),
             ],
         }
 
@@ -100,8 +101,8 @@ class Validate:
         start.memory.store(LOADED + 4, self.count)
         start.solver.add(*self.base)
         for viewed in self.machine.call(start, "tables::app_view", LOADED, RESULT):
-            right = [le(viewed, RESULT, 4) == self.flash.offset, le(viewed, RESULT + 4, 4) == self.count.zero_extend(24)]
-            prove(viewed, claripy.And(*right))
+            offset, count = (le(viewed, RESULT + at, 4) for at in (0, 4))
+            prove(viewed, claripy.And(offset == self.flash.offset, count == self.count.zero_extend(24)))
         entered = self.machine.enter(start, "layouts::layout_validate", LOADED, LAYOUT, REFUSAL, CHIP)
         zero, empty = claripy.BVV(0, 64), claripy.BVV(0, 8 * LAYOUT_SIZE)
         samples = []

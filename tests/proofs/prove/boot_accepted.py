@@ -6,7 +6,7 @@ The rules are those of ESP-IDF: `bootloader_utility.c`.
 import claripy
 
 from boot_tables import GONE, MAX_RECORDS, BootTable
-from flash_tables import FAILED, LOADED, NOTHING, VERDICT, failed, prove_verdict
+from flash_tables import FAILED, LOADED, NOTHING, failed, prove_verdict
 from induction import Closure, Ghost
 from machine import Unproven, behind, prove
 from partitions import VIEW, prove_is

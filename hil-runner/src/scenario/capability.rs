@@ -184,7 +184,8 @@ impl BoardKind {
             Capability::Cut(CutKind::Watchdog) | Capability::Reset(ResetKind::Watchdog) => {
                 simulated
             }
-            Capability::Cut(CutKind::BrownOut | CutKind::DebugReset) => false,
+            Capability::Cut(CutKind::BrownOut) => simulated || self == Self::SwitchedSerial,
+            Capability::Cut(CutKind::DebugReset) => false,
             Capability::Reset(ResetKind::DebugReset) => false,
             // QEMU does an operation at once. A real board's cut falls where it falls; read-back says where
             // that was.

@@ -148,6 +148,23 @@ fn a_reset_lets_the_command_end_and_the_device_start_by_itself() {
 }
 
 #[test]
+fn a_brown_out_tears_the_command_and_the_device_starts_by_itself() {
+    let (mut board, cut) = cut_upload(at(WRITE, 0.51, CutKind::BrownOut), true);
+    let operation = cut.operation.expect("known");
+    let mut port = board.start(Duration::ZERO).unwrap();
+    let console = read_until_it_listens(port.as_mut());
+    assert!(console.contains("rst:0xf "), "{console}");
+    assert_eq!(console.matches("ESP-ROM:").count(), 1, "{console}");
+    assert!(console.contains(" reset=BROWNOUT"), "{console}");
+    drop(port);
+    let pieces = pieces(operation);
+    let position = pieces.len() as f64 * 0.51;
+    let (done, torn) = (position.floor() as usize, position.fract());
+    let bytes = pieces[..done].iter().sum::<usize>() + (pieces[done] as f64 * torn) as usize;
+    assert!(there(&mut board, operation) == expected(operation, bytes));
+}
+
+#[test]
 fn a_cut_at_a_text_comes_with_its_last_byte() {
     let mut board = provisioned();
     let mut console = |plan| {
@@ -183,9 +200,7 @@ fn a_cut_some_time_after_a_text_tears_the_erase_under_way() {
 #[test]
 fn cuts_that_the_board_has_not_are_refused() {
     let mut board = board();
-    for kind in [CutKind::BrownOut, CutKind::DebugReset] {
-        assert!(board.plan_cut(at(1, 0.0, kind)).is_err());
-    }
+    assert!(board.plan_cut(at(1, 0.0, CutKind::DebugReset)).is_err());
     let bad = Text::Pattern(Pattern { pattern: "(".into() });
     assert!(board.plan_cut(after(bad, Duration::ZERO)).is_err());
     assert!(board.plan_cut(None).is_ok());

@@ -3,6 +3,7 @@
 use super::firmware::{Firmware, Next};
 use super::flash::{Counted, Counter, PROGRAM_BYTES, Pending, split, tear};
 use crate::board::{Contents, CutPlan, CutPoint, CutReport, Landing, Operation, RigError};
+use crate::scenario::CutKind;
 use ota_core::image::{ChipId, Requirements};
 use sim::bootloader::{BootInput, Bootloader, FullCheck};
 use sim::flash::{self, Chip, Driver, Memory, Part};
@@ -17,6 +18,7 @@ pub(super) enum Cause {
     PowerOn,
     Software,
     Watchdog,
+    BrownOut,
 }
 
 /// A device.
@@ -139,7 +141,7 @@ impl Device {
         self.counter.pending = match plan {
             None => None,
             Some(CutPlan { kind, point: CutPoint::Operation { number, into } }) => {
-                Some(Pending { countdown: number.max(1), into, power: kind.stops_flash() })
+                Some(Pending { countdown: number.max(1), into, kind })
             }
             Some(CutPlan { point: CutPoint::Text { .. }, .. }) => {
                 return Err(RigError::new("the flash model has no console of its own"));
@@ -174,21 +176,20 @@ impl Device {
         let Some((operation, first)) = recorded.operations.get(index) else {
             return Ok(false);
         };
-        let power = plan.kind.stops_flash();
         let (command, fraction) = split(operation, into);
         let command = (first - recorded.from) as usize + command as usize;
         // A write may have had fewer commands than its length asks for, if it failed.
         let Some(command) = recorded.commands.get(command) else {
             return Ok(false);
         };
-        let torn = tear(&command.operation, fraction, power)
+        let torn = tear(&command.operation, fraction, plan.kind)
             .apply(&command.before, &command.operation)
             .map_err(|error| RigError::new(error.to_string()))?;
         self.chip = chip(&self.part, torn);
         let done = recorded.operations.get(..=index).unwrap_or_default();
         self.counter = Counter {
             log: done.iter().map(|(operation, _)| *operation).collect(),
-            cut: Some((*operation, power)),
+            cut: Some((*operation, plan.kind)),
             ..Counter::default()
         };
         self.cut();
@@ -311,7 +312,7 @@ impl Device {
         Some(next)
     }
 
-    /// The chip was cut: with power, or by a reset after which it starts again.
+    /// The chip was cut: power is off, or comes back by itself, or it was a reset.
     fn cut(&mut self) {
         let cut = self.counter.cut.take();
         let operation = cut.map(|(operation, _)| operation);
@@ -319,12 +320,17 @@ impl Device {
         self.report = Some(CutReport { operation, landing: Landing::Exact, latency: None });
         self.firmware = None;
         self.new_console();
-        if cut.is_none_or(|(_, power)| power) {
-            self.powered = false;
-        } else {
+        self.restarts = match cut.map(|(_, kind)| kind) {
+            None | Some(CutKind::Rail | CutKind::UsbPort) => None,
+            Some(CutKind::BrownOut) => Some(Cause::BrownOut),
+            Some(CutKind::EnReset) => Some(Cause::PowerOn),
+            Some(CutKind::Watchdog | CutKind::DebugReset) => Some(Cause::Watchdog),
+        };
+        if self.restarts.is_some() {
             // It starts by itself; nothing can see that before somebody looks at its console.
             self.chip.power_on();
-            self.restarts = Some(Cause::Watchdog);
+        } else {
+            self.powered = false;
         }
     }
 }

@@ -42,6 +42,7 @@ impl Cause {
             Self::PowerOn => ResetReason { code: 1, name: "POWERON" },
             Self::Software => ResetReason { code: 3, name: "SOFTWARE" },
             Self::Watchdog => ResetReason { code: 9, name: "RTC_WATCHDOG" },
+            Self::BrownOut => ResetReason { code: 15, name: "BROWNOUT" },
         }
     }
 }

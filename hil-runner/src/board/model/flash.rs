@@ -1,6 +1,7 @@
 //! The flash as the software on the device sees it: each operation is counted, and one may be cut.
 
 use crate::board::{Operation, OperationKind};
+use crate::scenario::CutKind;
 use embedded_storage::nor_flash::{ErrorType, MultiwriteNorFlash, NorFlash, ReadNorFlash};
 use sim::flash::fault::Tear;
 use sim::flash::{self, Chip, CutPlan, EraseSize, FlashError};
@@ -17,8 +18,7 @@ pub(super) struct Pending {
     pub(super) countdown: u32,
     /// How far into it.
     pub(super) into: f64,
-    /// Whether flash loses its power, so that a command stops half-way.
-    pub(super) power: bool,
+    pub(super) kind: CutKind,
 }
 
 /// Counts operations.
@@ -28,8 +28,8 @@ pub(super) struct Counter {
     /// The operations of a recording, each with the number of its first command in it.
     pub(super) recorded: Option<Vec<(Operation, u64)>>,
     pub(super) pending: Option<Pending>,
-    /// The operation that the cut was made in, and whether power went.
-    pub(super) cut: Option<(Operation, bool)>,
+    /// The operation that the cut was made in, and what kind of cut it was.
+    pub(super) cut: Option<(Operation, CutKind)>,
 }
 
 impl Counter {
@@ -46,9 +46,9 @@ impl Counter {
         if pending.countdown > 0 {
             return;
         }
-        let Pending { into, power, .. } = *pending;
+        let Pending { into, kind, .. } = *pending;
         self.pending = None;
-        self.cut = Some((operation, power));
+        self.cut = Some((operation, kind));
         let (index, fraction) = split(&operation, into);
         let command = match operation.kind {
             OperationKind::Erase => flash::Operation::erase(operation.address, EraseSize::Sector4K),
@@ -57,14 +57,14 @@ impl Counter {
                 flash::Operation::program(operation.address, vec![0; length])
             }
         };
-        let tear = tear(&command, fraction, power);
+        let tear = tear(&command, fraction, kind);
         chip.plan_cut(CutPlan { operation: chip.operations() + u64::from(index), tear });
     }
 }
 
 /// How a command ends that is cut after a fraction of its time.
-pub(super) fn tear(command: &flash::Operation, fraction: f64, power: bool) -> Tear {
-    if power || fraction <= 0.0 {
+pub(super) fn tear(command: &flash::Operation, fraction: f64, kind: CutKind) -> Tear {
+    if kind.stops_flash() || fraction <= 0.0 {
         CutOutcome::Fraction { fraction, seed: 0 }.tear(command, 0.0, false)
     } else {
         // The chip keeps its power and ends the command under way.

@@ -106,12 +106,13 @@ impl Control for RealControl {
             Capability::Chip(other) if other != chip => Some(format!("it is an {}", chip.id())),
             Capability::Chip(_) => None,
             Capability::Cut(kind) if self.kinds.contains(&kind) => None,
-            Capability::Cut(CutKind::Rail | CutKind::UsbPort) | Capability::PowerCycle
+            Capability::Cut(CutKind::Rail | CutKind::UsbPort | CutKind::BrownOut)
+            | Capability::PowerCycle
                 if !self.cuts_power() =>
             {
                 Some("it has no switch for its power".into())
             }
-            Capability::Cut(CutKind::Rail | CutKind::UsbPort) => {
+            Capability::Cut(CutKind::Rail | CutKind::UsbPort | CutKind::BrownOut) => {
                 Some("its switch makes no such cut".into())
             }
             Capability::Cut(CutKind::EnReset) | Capability::Reset(ResetKind::EnReset)

@@ -81,9 +81,6 @@ impl Control for VirtualControl {
             Capability::Chip(chip) if chip != ChipName::Esp32c3 => {
                 Some(format!("it is an {}", ChipName::Esp32c3.id()))
             }
-            Capability::Cut(CutKind::BrownOut) => {
-                Some("its supply does not sag: it is there or it is not".into())
-            }
             Capability::Cut(CutKind::DebugReset) | Capability::Reset(ResetKind::DebugReset) => {
                 Some("it has no debug probe".into())
             }

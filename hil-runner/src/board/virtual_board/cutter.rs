@@ -265,6 +265,12 @@ impl Cutter {
                 board.power_on();
             }
             CutKind::EnReset => board.reset(ResetCause::PowerOn),
+            // What is left of the RAM when the supply comes back nobody knows: nothing.
+            CutKind::BrownOut => {
+                lose_power(board);
+                board.power_on();
+                board.reset(ResetCause::BrownOut);
+            }
             CutKind::Watchdog => {}
             _ => lose_power(board),
         }

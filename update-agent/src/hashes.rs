@@ -10,8 +10,8 @@ const KEPT: usize = 4;
 
 /// What is known of images since the last request that may have written one.
 ///
-/// Nothing else writes slots while the agent runs, so only the flash itself can prove this wrong, by
-/// losing a bit. Therefore it serves to name images; whoever selects one verifies it again.
+/// It is wrong once something else has written a slot meanwhile, or flash has lost a bit. So it serves to
+/// name images and for nothing else: whoever selects one verifies it again.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Hashes([Option<(App, [u8; 32])>; KEPT]);
 
